@@ -1,0 +1,28 @@
+"""Writing a file so that a reader sees the old content or the new one, never half of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Replace ``path`` by ``content``: temporary file beside it, flushed to disk, renamed.
+
+    Raises:
+        OSError: the directory cannot be written; ``path`` is as it was and nothing is left beside it.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:  # the temporary file must go, whatever happened; the error goes on
+        with suppress(OSError):
+            Path(name).unlink()
+        raise

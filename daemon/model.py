@@ -1,0 +1,178 @@
+"""The words of the house as values: frozen, without I/O. Everything else passes these around."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from policies.interface import Verdict
+
+MAX_HYPOTHESIS_CHARACTERS = 500
+
+
+class OurFault(Exception):  # noqa: N818 - a fault is what it is; "OurFaultError" says it twice
+    """The service failed (engine, disk, provider), not the candidate: no experiment is judged by it."""
+
+
+class UserError(Exception):
+    """A mistake that its one-sentence message helps to mend; shown without a traceback."""
+
+
+class Decision(StrEnum):
+    """How an experiment ended. Voided, interrupted and demoted are events, not decisions."""
+
+    KEEP = "keep"
+    DISCARD = "discard"
+    REFUSED = "refused"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    INVALID = "invalid"
+
+
+class TrialStatus(StrEnum):
+    """How one train-then-score ended."""
+
+    OK = "ok"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    OUTPUT_LIMIT = "output-limit"
+    INVALID = "invalid"
+
+
+class Phase(StrEnum):
+    """How far an experiment has come; each is durable before its effect."""
+
+    OPENED = "opened"
+    PROPOSED = "proposed"
+    CHECKED = "checked"
+    TRAINING = "training"
+    SCORED = "scored"
+    DECIDED = "decided"
+    CLOSED = "closed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """The whole new ``train.py`` against a base commit; the diff is derived."""
+
+    train_py: bytes
+    base_commit: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.train_py).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A hypothesis and the patch that tests it."""
+
+    hypothesis: str
+    patch: Patch
+    proposer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arena:
+    """The fixed conditions that make scores comparable. Scores of different arenas are never compared."""
+
+    prepare_sha256: str
+    manifest_sha256: str
+    image_contents: str
+    device: str
+    torch_version: str
+    train_seconds: float
+    clock: str
+    referee: str
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over all fields."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What the referee measured. Bits per byte, lower is better; ``tokens`` are targets scored."""
+
+    val_bpb: float
+    corrected_bpb: float
+    tokens: int
+    bytes: int
+    referee_sha256: str
+    audit: Mapping[str, float | int | str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialResult:
+    """One train-then-score of one ``train.py``. Seconds are the host's; ``claimed`` is what the log said."""
+
+    status: TrialStatus
+    reason: str
+    seed: int
+    score: Score | None = None
+    claimed_bpb: float | None = None
+    claimed: Mapping[str, float] | None = None
+    exit_code: int | None = None
+    startup_seconds: float = 0.0
+    charged_seconds: float = 0.0
+    train_wall_seconds: float = 0.0
+    score_seconds: float = 0.0
+    total_seconds: float = 0.0
+    log_tail: str = ""
+
+    @property
+    def val_bpb(self) -> float | None:
+        return self.score.val_bpb if self.score else None
+
+    @property
+    def tokens(self) -> int | None:
+        return self.score.tokens if self.score else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The decision and the sentence that explains it."""
+
+    decision: Decision
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One row of the ledger: proposal, verdict, trials, decision. Experiment 0 is the baseline."""
+
+    number: int
+    arena: str
+    base_commit: str
+    champion: int | None
+    phase: Phase
+    opened_at: str
+    closed_at: str | None = None
+    proposal: Proposal | None = None
+    verdict: Verdict | None = None
+    trials: tuple[TrialResult, ...] = ()
+    outcome: Outcome | None = None
+    commit: str | None = None
+    program_sha256: str | None = None
+    events: tuple[str, ...] = ()
+
+    @property
+    def decision(self) -> Decision | None:
+        return self.outcome.decision if self.outcome else None
+
+    @property
+    def val_bpb(self) -> float | None:
+        """Mean over the scored trials, or None when none was scored."""
+        scores = [trial.val_bpb for trial in self.trials if trial.val_bpb is not None]
+        return sum(scores) / len(scores) if scores else None
+
+    @property
+    def hypothesis(self) -> str:
+        return self.proposal.hypothesis if self.proposal else ""

@@ -1,0 +1,1 @@
+"""Static checks of a patch: bytes in, findings out. An early, cheap filter and an audit trail, not a boundary."""

@@ -1,0 +1,99 @@
+"""A scripted sandbox: the loop and its tests run without an engine, a clock or torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sandbox.interface import RunResult, RunStatus, SandboxSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeRun:
+    """What one trial is to look like: a failing status, or a score. An ``error`` is raised instead of training."""
+
+    val_bpb: float | None = None
+    status: RunStatus = RunStatus.OK
+    reason: str = ""
+    log: str = ""
+    error: Exception | None = None
+
+
+@dataclass(slots=True)
+class FakeSandbox:
+    """Answers each trial by ``script(spec)`` and remembers what it was asked."""
+
+    script: Callable[[SandboxSpec], FakeRun]
+    name: str = "fake"
+    asked: list[SandboxSpec] = field(default_factory=list)
+    reaped: int = 0
+
+    @contextmanager
+    def session(self, spec: SandboxSpec) -> Iterator[FakeSession]:
+        self.asked.append(spec)
+        yield FakeSession(run=self.script(spec))
+
+    def reap(self, lab_id: str) -> Sequence[str]:
+        del lab_id
+        self.reaped += 1
+        return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeSession:
+    """See :class:`sandbox.interface.Session`."""
+
+    run: FakeRun
+
+    def train(self, *, on_release: Callable[[float], None], cancel: Callable[[], bool]) -> RunResult:
+        del cancel
+        if self.run.error is not None:
+            raise self.run.error
+        on_release(1.0)
+        return self._result(self.run.status, self.run.log)
+
+    def score(self, *, cancel: Callable[[], bool]) -> RunResult:
+        del cancel
+        verdict: dict[str, object] = {"version": 1, "referee_sha256": "0" * 64}
+        if self.run.val_bpb is None:
+            verdict |= {"status": "invalid", "reason": self.run.reason or "no sealed model"}
+        else:
+            verdict |= SCORED | {"val_bpb": self.run.val_bpb}
+            verdict["audit"] = AUDIT | {"corrected_bpb": self.run.val_bpb}
+        return self._result(RunStatus.OK, json.dumps(verdict))
+
+    def _result(self, status: RunStatus, log: str) -> RunResult:
+        return RunResult(
+            status=status,
+            reason=self.run.reason,
+            exit_code=0 if status is RunStatus.OK else 1,
+            log=log,
+            log_bytes=len(log),
+            startup_seconds=0.5,
+            wall_seconds=1.0,
+        )
+
+
+SCORED: dict[str, object] = {
+    "status": "ok",
+    "tokens": 1000,
+    "bytes": 4000,
+    "rows": 10,
+    "load_seconds": 0.1,
+    "audit_seconds": 0.1,
+    "score_seconds": 0.1,
+    "nodes": 100,
+    "parameters": 1000,
+    "device": "cpu",
+}
+AUDIT: dict[str, object] = {
+    "rows": 10,
+    "cuts": 10,
+    "moved": 0,
+    "max_abs_nats": 0.0,
+    "mean_abs_nats": 0.0,
+    "mean_signed_nats": 0.0,
+    "power": "scripted",
+}
