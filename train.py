@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 import prepare
 
@@ -78,23 +79,14 @@ if PROFILE == "cpu":
 WARMUP_STEPS = 3  # optimiser steps on made-up tokens before the clock starts, undone afterwards
 GATE_CHANNELS = 32  # channels of the residual stream that steer the value-embedding gates
 DIVERGED_NATS = 100.0  # a loss beyond this, or not a number, ends the run at once
-PEAK_FLOPS = {  # dense bfloat16, makers' data sheets; the first name found in the device's name counts
-    "B200": 2.25e15,
-    "H200": 989e12,
-    "H100 PCIe": 756e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "RTX 4090": 165e12,
-}
+# Dense bfloat16 FLOP/s from the makers' data sheets; the first name found in the device's name counts.
+PEAK_FLOPS = {"B200": 2250e12, "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12}
 
 # ---------------------------------------------------------------------------------------------------- model
 
 
 class Linear(nn.Module):
-    """A matrix without bias: float32 for the optimiser, cast to the dtype of its input for the product.
-
-    Casts are written out, not left to autocast, so that the exported graph is the program that was trained.
-    """
+    """A matrix without bias, float32, cast for the product here: the exported graph shows what autocast hides."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -142,7 +134,8 @@ class Attention(nn.Module):
 
     def __init__(self, layer: int, seq_len: int) -> None:
         super().__init__()
-        self.window, self.windowed = window_of(layer, seq_len), window_of(layer, seq_len) < seq_len
+        self.window = window_of(layer, seq_len)
+        self.windowed = self.window < seq_len
         self.query, self.key, self.value = (Linear(WIDTH, WIDTH) for _ in range(3))
         self.out = Linear(WIDTH, WIDTH)
         self.gate = Linear(GATE_CHANNELS, WIDTH // HEAD_DIM) if has_value_embedding(layer) else None
@@ -169,8 +162,6 @@ class Attention(nn.Module):
             return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
         if self.block_mask is not None and compiled:
-            from torch.nn.attention.flex_attention import flex_attention
-
             return flex_attention(q, k, v, block_mask=self.block_mask)
         position = torch.arange(q.size(2), device=q.device)
         mask = visible(position[:, None], position[None, :], self.window)
@@ -178,7 +169,6 @@ class Attention(nn.Module):
 
     def use_flex_attention(self, length: int, device: torch.device) -> None:
         """Prepare the block mask of a windowed layer. CUDA only: FlexAttention on the CPU cannot train."""
-        from torch.nn.attention.flex_attention import create_block_mask
 
         def rule(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
             return visible(query, key, self.window)
@@ -214,9 +204,8 @@ class GPT(nn.Module):
         self.head = Linear(WIDTH, vocab_size)
         self.stream_scale = nn.Parameter(torch.ones(DEPTH))
         self.start_scale = nn.Parameter(torch.full((DEPTH,), 0.1))
-        cos, sin = rope_tables(seq_len, dtype)
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
+        for name, table in zip(("cos", "sin"), rope_tables(seq_len, dtype), strict=True):
+            self.register_buffer(name, table, persistent=False)
         self.initialise()
 
     @torch.no_grad()
@@ -267,11 +256,8 @@ POLAR_STEPS = (
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Bring the singular values of each matrix (N, rows, columns) close to 1, keeping its singular vectors.
-
-    bfloat16 on CUDA, where its matrix units are fast and the rounding does no harm; float32 on the CPU.
-    """
-    x = matrices.to(torch.bfloat16 if matrices.is_cuda else torch.float32)
+    """Bring the singular values of each matrix (N, rows, columns) close to 1, keeping its singular vectors."""
+    x = matrices.to(torch.bfloat16 if matrices.is_cuda else torch.float32)  # the rounding does no harm here
     tall = x.size(-2) > x.size(-1)
     x = x.mT if tall else x  # short side first: the smaller Gram matrix
     x = x / (1.02 * x.norm(dim=(-2, -1), keepdim=True) + 1e-6)  # 2 %: rounding must not push a value over 1
@@ -292,8 +278,8 @@ def lr_multiplier(progress: float) -> float:
 class Optimiser:
     """Muon for the matrices inside the layers, AdamW for embeddings, output projection and scalars.
 
-    Muon is momentum whose step is orthogonalised, so that every direction of a matrix moves alike. Matrices of
-    one shape are stacked: their gradients (N, rows, columns) make one batched product.
+    Muon is momentum whose step is orthogonalised, so that every direction of a matrix moves alike. Matrices
+    of one shape are stacked (N, rows, columns), which makes their products one batch.
     """
 
     def __init__(self, model: GPT) -> None:
@@ -316,31 +302,22 @@ class Optimiser:
 
     @torch.no_grad()
     def step(self, progress: float) -> None:
-        """Apply and drop the gradients; progress is the used share of the budget."""
+        """Apply the gradients; progress is the used share of the budget."""
         for group in self.adam.param_groups:
             group["lr"] = group["peak_lr"] * lr_multiplier(progress)
         self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
         lr, weight_decay = MATRIX_LR * lr_multiplier(progress), WEIGHT_DECAY * (1 - progress)
         for matrices in self.stacks.values():
             self.step_muon(matrices, lr, weight_decay)
 
     def step_muon(self, matrices: list[nn.Parameter], lr: float, weight_decay: float) -> None:
-        rows, columns = shape = matrices[0].shape
         gradients = torch.stack([matrix.grad for matrix in matrices])
-        average = self.averages.setdefault(shape, torch.zeros_like(gradients))
+        average = self.averages.setdefault(matrices[0].shape, torch.zeros_like(gradients))
         average.lerp_(gradients, 1 - MUON_MOMENTUM)
         directions = self.orthogonalise(gradients.lerp(average, MUON_MOMENTUM))  # Nesterov: look ahead
         torch._foreach_mul_(matrices, 1 - lr * weight_decay)
-        size = lr * math.sqrt(max(1.0, rows / columns))
+        size = lr * math.sqrt(max(1.0, gradients.size(1) / gradients.size(2)))  # tall matrices step wider
         torch._foreach_add_(matrices, list(directions.to(gradients.dtype).unbind()), alpha=-size)
-        for matrix in matrices:
-            matrix.grad = None
-
-    def reset(self) -> None:
-        """Forget everything learnt from past steps."""
-        self.adam.state.clear()
-        self.averages.clear()
 
 
 # ------------------------------------------------------------------------------------------------- training
@@ -352,7 +329,6 @@ class Trainer:
     """The model, its optimiser and the loop over time."""
 
     def __init__(self, model: GPT, device: torch.device) -> None:
-        """Raises: SystemExit where the batch sizes do not divide."""
         self.model, self.device, self.optimiser = model, device, Optimiser(model)
         self.rows = min(DEVICE_BATCH_SIZE, max(1, TOTAL_BATCH_SIZE // model.seq_len))  # of one forward pass
         self.passes, rest = divmod(TOTAL_BATCH_SIZE, self.rows * model.seq_len)
@@ -365,7 +341,7 @@ class Trainer:
             self.forward = torch.compile(model, dynamic=False)
 
     def step(self, progress: float, batch: Batch, batches: Iterator[Batch]) -> tuple[float, Batch]:
-        """One optimiser step. Returns its mean loss in nats, and the next batch: the host packs it meanwhile."""
+        """One optimiser step. Returns its mean loss in nats, and the next batch, packed meanwhile."""
         total = torch.zeros((), device=self.device)
         for _ in range(self.passes):
             loss = self.forward(*batch) / self.passes
@@ -373,15 +349,15 @@ class Trainer:
             total += loss.detach()
             batch = next(batches)
         self.optimiser.step(progress)
+        self.model.zero_grad(set_to_none=True)
         return total.item(), batch
 
     def warm_up(self) -> float:
-        """Compile and fill caches on made-up tokens, then undo it all. Returns the seconds of the last step."""
+        """Compile and fill caches on made-up tokens, then undo it all. Returns seconds of the last step."""
         saved = [parameter.detach().clone() for parameter in self.model.parameters()]
         source = torch.Generator().manual_seed(0)  # its own, so that the seed of the run stays untouched
-        size = (2, self.rows, self.model.seq_len)
-        tokens = torch.randint(self.model.vocab_size, size, generator=source).to(self.device)
-        batch = (tokens[0], tokens[1])
+        made_up = torch.randint(self.model.vocab_size, (2, self.rows, self.model.seq_len), generator=source)
+        batch = (made_up[0].to(self.device), made_up[1].to(self.device))
         for _ in range(WARMUP_STEPS):
             begun = time.monotonic()
             self.step(0.5, batch, iter([batch] * self.passes))
@@ -389,14 +365,12 @@ class Trainer:
         with torch.no_grad():
             for parameter, value in zip(self.model.parameters(), saved, strict=True):
                 parameter.copy_(value)
-        self.optimiser.reset()
+        self.optimiser.adam.state.clear()
+        self.optimiser.averages.clear()
         return seconds
 
     def train(self, batches: Iterator[Batch], step_seconds: float, max_steps: int) -> tuple[int, float]:
-        """Train until the clock (or `max_steps`, unless 0) says stop. Returns the steps and seconds it took.
-
-        Raises: SystemExit(1) as soon as the loss has diverged.
-        """
+        """Train until the clock (or `max_steps`, unless 0) says stop. Returns the steps and seconds it took."""
         batch = next(batches)  # the clock starts when this returns
         budget, begun = prepare.time_left(), time.monotonic()
         recent = deque([step_seconds], maxlen=8)  # a step is begun only if the slowest of these still fits
@@ -404,24 +378,20 @@ class Trainer:
         while steps < max_steps if max_steps else prepare.time_left() > max(recent):
             step_begun = time.monotonic()
             loss, batch = self.step(progress, batch, batches)
+            steps, now = steps + 1, time.monotonic()
             if not loss < DIVERGED_NATS:  # not-a-number fails this too
                 print(f"\nFAIL: the loss is {loss:.4g} in step {steps}")
                 raise SystemExit(1)
-            now = time.monotonic()
             recent.append(now - step_begun)
-            steps += 1
             progress = steps / max_steps if max_steps else min(1.0, 1 - prepare.time_left() / budget)
             average = 0.9 * average + 0.1 * loss  # begins at 0, which the division below takes out
             if now - shown > 0.5:
                 shown = now
-                show_progress(steps, progress, average / (1 - 0.9**steps), recent[-1])
+                speed = f"{TOTAL_BATCH_SIZE / recent[-1]:,.0f} tok/s | {1000 * recent[-1]:.0f} ms/step"
+                state = f"step {steps:05d} ({progress:6.1%}) | loss {average / (1 - 0.9**steps):.4f} | {speed}"
+                print(f"\r{state:<80}", end="", flush=True)
         print(flush=True)
         return steps, time.monotonic() - begun
-
-
-def show_progress(steps: int, progress: float, loss: float, step_seconds: float) -> None:
-    speed = f"{TOTAL_BATCH_SIZE / step_seconds:,.0f} tok/s | {1000 * step_seconds:.0f} ms/step"
-    print(f"\rstep {steps:05d} ({progress:6.1%}) | loss {loss:.4f} | {speed}    ", end="", flush=True)
 
 
 # ----------------------------------------------------------------------------------------------------- main
@@ -429,18 +399,11 @@ def show_progress(steps: int, progress: float, loss: float, step_seconds: float)
 
 def pick_device() -> torch.device:
     """Raises: SystemExit(2) for the gpu profile without a GPU, unless that is asked for."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if PROFILE == "gpu" and os.environ.get("AUTORESEARCH_ALLOW_CPU") != "1":
-        print("The gpu profile needs a CUDA device, and torch sees none: set", end=" ", file=sys.stderr)
-        print("AUTORESEARCH_PROFILE=cpu, or AUTORESEARCH_ALLOW_CPU=1 to crawl.", file=sys.stderr)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if PROFILE == "gpu" and device.type == "cpu" and os.environ.get("AUTORESEARCH_ALLOW_CPU") != "1":
+        print("The gpu profile needs a CUDA device: set AUTORESEARCH_PROFILE=cpu to train here.", file=sys.stderr)
         raise SystemExit(2)
-    return torch.device("cpu")
-
-
-def on_device(batches: Iterator[tuple[Tensor, ...]], device: torch.device) -> Iterator[Batch]:
-    for inputs, targets, *_ in batches:
-        yield inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+    return device
 
 
 def device_figures(device: torch.device) -> tuple[float, float]:
@@ -471,22 +434,17 @@ def main() -> None:
     gc.freeze()
     gc.disable()  # a collection in the middle would cost a step, and the loop makes no cycles
     loader = prepare.make_dataloader(tokenizer, trainer.rows, prepare.MAX_SEQ_LEN, "train")
-    steps, seconds = trainer.train(on_device(loader, device), step_seconds, max_steps)
-    val_bpb = prepare.evaluate_bpb(model, tokenizer, DEVICE_BATCH_SIZE)
+    batches = ((inputs.to(device), targets.to(device)) for inputs, targets, *_ in loader)
+    steps, seconds = trainer.train(batches, step_seconds, max_steps)
+    val_bpb = prepare.evaluate_bpb(model, tokenizer, prepare.EVAL_BATCH_SIZE)
 
     tokens = steps * TOTAL_BATCH_SIZE
     memory_mib, peak_flops = device_figures(device)
-    print("---")
-    print(f"val_bpb: {val_bpb:.6f}")
-    print(f"training_seconds: {seconds:.1f}")
-    print(f"total_seconds: {time.monotonic() - STARTED:.1f}")
-    print(f"peak_vram_mb: {memory_mib:.1f}")
-    print(f"mfu_percent: {100 * model.flops_per_token() * tokens / seconds / peak_flops:.2f}")
-    print(f"total_tokens_M: {tokens / 1e6:.3f}")
-    print(f"num_steps: {steps}")
-    print(f"num_params_M: {parameters / 1e6:.2f}")
-    print(f"depth: {DEPTH}")
-    print(f"seed: {seed}")
+    mfu_percent = 100 * model.flops_per_token() * tokens / seconds / peak_flops
+    print(f"---\nval_bpb: {val_bpb:.6f}\ntraining_seconds: {seconds:.1f}")
+    print(f"total_seconds: {time.monotonic() - STARTED:.1f}\npeak_vram_mb: {memory_mib:.1f}")
+    print(f"mfu_percent: {mfu_percent:.2f}\ntotal_tokens_M: {tokens / 1e6:.3f}\nnum_steps: {steps}")
+    print(f"num_params_M: {parameters / 1e6:.2f}\ndepth: {DEPTH}\nseed: {seed}")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ class Arena:
     torch_version: str
     train_seconds: float
     clock: str
-    referee: str
+    sandbox: str
 
     @property
     def fingerprint(self) -> str:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the five lock files again: every package with its version and the hashes of its files, and no index.
+# Writes the lock files again: every package with its version and the hashes of its files, and no index.
 # Needs uv and an index; downloads metadata only (torch's own file is hashed where pip finds it).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,7 +26,9 @@ lock_cpu() {
 lock_cpu sandbox/requirements/cpu.lock
 "$uv" "${common[@]}" "${image[@]}" sandbox/requirements/cuda.in -o sandbox/requirements/cuda.lock
 "$uv" "${common[@]}" "${image[@]}" sandbox/requirements/installer.in -o sandbox/requirements/installer.lock
+"$uv" "${common[@]}" --universal --python-version 3.11 scripts/tools.in -o scripts/tools.lock
 "$uv" "${common[@]}" --universal --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+mkdir -p build
 # Beside torch in .venv-train; the versions that both name are those of the image.
 grep -v '^torch==' sandbox/requirements/cpu.lock | grep -E '^[a-z].*==' | sed 's/ .*//' >build/cpu-versions.txt
 "$uv" "${common[@]}" --universal --python-version 3.11 -c build/cpu-versions.txt \

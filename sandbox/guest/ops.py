@@ -5,8 +5,11 @@ The `core` tag of ATen is not such a list: `as_strided` on an input row reads th
 no random number, (3) has every element of its result defined by its arguments, (4) checks its bounds itself.
 Left out for a reason: `view` and `_unsafe_view` (sealed as `reshape`, which needs no luck with strides),
 `_reshape_alias` and all of `as_strided*` (raw strides), `empty*`, `resize*`, `_unsafe_*`, everything random,
-`item` (`_local_scalar_dense`), `instance_norm` (statistics of the batch), `embedding_bag`, `put`, `searchsorted`
-and `masked_scatter` (bounds not checked on every device), `repeat_interleave.Tensor` (trusts `output_size`).
+`item` (`_local_scalar_dense`), `instance_norm` (statistics of the batch). The native halves of composite
+operations trust sizes that the composite computed (`native_group_norm`, `_native_batch_norm_legit_no_training`,
+`_weight_norm_interface`, `_fft_c2r`): only the composites are allowed, since a graph could pass other sizes
+and read foreign memory. For the same reason: no `embedding_bag`, `put`, `searchsorted`, `masked_scatter`,
+`repeat_interleave.Tensor`. Operations whose own checks have gaps carry an extra one in guards.py.
 """
 
 import math
@@ -25,7 +28,7 @@ _ALLOWED = {
         remainder.Scalar fmod.Tensor fmod.Scalar neg reciprocal sqrt rsqrt square pow.Tensor_Scalar
         pow.Tensor_Tensor pow.Scalar exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh
         asinh acosh atanh sigmoid logit erf erfc erfinv lgamma digamma relu relu6 leaky_relu elu celu selu gelu silu
-        mish softplus softsign hardtanh hardsigmoid hardswish hardshrink softshrink tanhshrink threshold prelu log_sigmoid
+        mish softplus hardtanh hardsigmoid hardswish hardshrink softshrink threshold prelu log_sigmoid
         glu clamp clamp.Tensor clamp_min clamp_min.Tensor clamp_max clamp_max.Tensor clip maximum minimum fmax fmin
         round round.decimals floor ceil trunc frac sign sgn where where.self where.ScalarOther where.ScalarSelf
         where.Scalar masked_fill.Scalar masked_fill.Tensor eq.Tensor eq.Scalar ne.Tensor ne.Scalar lt.Tensor
@@ -45,39 +48,36 @@ _ALLOWED = {
         split.Tensor split_with_sizes tensor_split.sections chunk unbind.int cat concat stack hstack vstack repeat tile
         repeat_interleave.self_int flip roll unfold diagonal diag diag_embed tril triu pad constant_pad_nd
         view_as_real view_as_complex slice_scatter select_scatter diagonal_scatter broadcast_tensors
-        meshgrid meshgrid.indexing atleast_2d ravel pixel_shuffle pixel_unshuffle rot90 split_copy.Tensor unbind_copy.int
-        split_with_sizes_copy squeeze_copy.dim permute_copy transpose_copy.int expand_copy unsqueeze_copy
-        slice_copy.Tensor select_copy.int""",
+        meshgrid meshgrid.indexing atleast_2d ravel rot90""",
     "creation": """
         arange arange.start arange.start_step full full_like zeros zeros_like ones ones_like new_zeros new_ones new_full
-        eye eye.m linspace scalar_tensor tril_indices triu_indices one_hot hann_window""",
+        eye eye.m linspace scalar_tensor tril_indices triu_indices one_hot""",
     "reduction": """
         sum sum.dim_IntList mean mean.dim prod prod.dim_int amax amin aminmax max max.dim min min.dim argmax argmin any
         any.dim any.dims all all.dim all.dims var.correction var.dim var std.correction std.dim std var_mean.correction
         logsumexp norm.ScalarOpt_dim norm.Scalar linalg_vector_norm softmax.int _softmax log_softmax.int _log_softmax
         count_nonzero count_nonzero.dim_IntList nansum median.dim kthvalue""",
     "matmul": """
-        matmul mm bmm mv dot outer linear addmm baddbmm addbmm addmv einsum bilinear linalg_matmul tensordot kron
-        linalg_solve_triangular linalg_vecdot chain_matmul linalg_multi_dot inner""",
+        matmul mm bmm mv dot outer linear addmm baddbmm addbmm addmv einsum linalg_matmul tensordot kron
+        linalg_solve_triangular linalg_vecdot inner""",
     "index": """
         embedding index.Tensor index_select gather take take_along_dim scatter.src scatter.value scatter.reduce
         scatter.value_reduce scatter_add scatter_reduce.two index_add index_copy index_fill.int_Scalar
         index_fill.int_Tensor index_put masked_select nonzero nonzero_numpy argsort argsort.stable sort sort.stable topk
         bucketize.Tensor argwhere""",
-    "scan": "cumsum cumprod cummax cummin logcumsumexp diff gru.input lstm.input rnn_tanh.input rnn_relu.input",
-    "transform": "fft_fft fft_ifft fft_rfft fft_irfft _fft_r2c _fft_c2r _fft_c2c",
+    "scan": "cumsum cumprod cummax cummin logcumsumexp diff gru.input lstm.input",
+    "transform": "fft_fft fft_ifft fft_rfft fft_irfft",
     "attention": "scaled_dot_product_attention",
     "conv": "conv1d conv2d conv1d.padding conv2d.padding convolution conv_transpose1d avg_pool1d max_pool1d avg_pool2d",
-    "norm": """layer_norm native_layer_norm rms_norm _fused_rms_norm group_norm native_group_norm batch_norm
-        _native_batch_norm_legit_no_training _weight_norm _weight_norm_interface cosine_similarity""",
+    "norm": """layer_norm rms_norm group_norm batch_norm cosine_similarity""",
     "symbolic": "sym_size.int sym_numel",
 }
 
 # Results that are larger than their arguments: the sizes they are asked for are checked before they run.
 GROWING = frozenset(
     """full zeros ones new_zeros new_ones new_full eye eye.m linspace arange arange.start arange.start_step one_hot
-    tril_indices triu_indices expand expand_copy broadcast_to repeat tile repeat_interleave.self_int pad constant_pad_nd
-    fft_fft fft_ifft fft_rfft fft_irfft _fft_c2r hann_window diag_embed unfold""".split()
+    tril_indices triu_indices expand broadcast_to repeat tile repeat_interleave.self_int pad constant_pad_nd
+    fft_fft fft_ifft fft_rfft fft_irfft diag_embed unfold""".split()
 )
 
 # What the traced op is sealed as: the same function without a promise about strides.

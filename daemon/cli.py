@@ -1,0 +1,185 @@
+"""The command ``autoresearch``: the composition root. Every verb is a few lines over the parts it names."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from daemon import output
+from daemon.model import OurFault, UserError
+from sandbox.interface import Cancelled, SandboxUnavailable
+
+app = typer.Typer(
+    name="autoresearch",
+    help="Language-model research that runs by itself: sandboxed experiments, a referee's score, a git branch.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+image_app = typer.Typer(help="The image that trials run in.", no_args_is_help=True)
+app.add_typer(image_app, name="image")
+
+LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.", show_default="here")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+HERE = Path()
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on stderr and a non-zero exit, never a traceback."""
+    try:
+        app()
+    except (UserError, SandboxUnavailable) as error:
+        _fail(str(error), 2)
+    except OurFault as error:
+        _fail(f"{error}. Nothing was lost; run the same command again when it is mended.", 1)
+    except (Cancelled, KeyboardInterrupt):
+        _fail("stopped; nothing was lost", 130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:
+        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    Console(stderr=True).print(f"autoresearch: {message}", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="The folder to make; it becomes a git repository.")],
+    profile: Annotated[Literal["cpu", "gpu"], typer.Option(help="Which constants and model size to begin with.")],
+    tag: Annotated[str, typer.Option(help="Name of the branch autoresearch/<tag>.", show_default="today")] = "",
+) -> None:
+    """Make a lab: train.py, prepare.py, program.md, lab.toml and policy.yaml in a git repository."""
+    from daemon import lab
+
+    lab.init(directory, profile, tag or datetime.now().strftime("%b%d").lower())
+    typer.echo(f"made the lab {directory} (profile {profile}); next: autoresearch prepare --sample --lab {directory}")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def prepare(context: typer.Context, lab: LabOption = HERE) -> None:
+    """Prepare the lab's data by its own prepare.py: --sample, --source DIR, or --shards N; --verify rehashes."""
+    from daemon.lab import Lab
+    from daemon.research import run_prepare
+
+    sys.exit(run_prepare(Lab(lab), context.args))
+
+
+@app.command()
+def run(
+    experiments: Annotated[int, typer.Option(min=0, help="How many experiments to run, the baseline not counted.")],
+    lab: LabOption = HERE,
+) -> None:
+    """Run experiments. Ctrl-C stops cleanly: what was decided stays, what was running is taken up next time."""
+    from daemon.research import research
+
+    with _stopping() as stop:
+        decided = research(lab, experiments, stop, Console())
+    if stop():
+        raise Cancelled
+    if decided < experiments:
+        typer.echo(f"{decided} of {experiments} experiments: the proposer has nothing left to propose")
+
+
+@app.command()
+def status(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+    """The champion and all experiments so far."""
+    output.status(_lab(lab), Console(), as_json=as_json)
+
+
+@app.command()
+def show(number: int, lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+    """One experiment: hypothesis, decision, timings, audit, diff, the end of its log."""
+    output.show(_lab(lab), number, Console(), as_json=as_json)
+
+
+@app.command()
+def diff(number: int, lab: LabOption = HERE) -> None:
+    """What one experiment changed in train.py."""
+    output.diff(_lab(lab), number, Console())
+
+
+@app.command()
+def trial(
+    file: Annotated[Path, typer.Argument(help="A whole train.py.")], lab: LabOption = HERE, as_json: JsonOption = False
+) -> None:
+    """Train and score one train.py in the sandbox. Touches neither git nor the ledger."""
+    from daemon.research import one_trial
+
+    with _stopping() as stop:
+        result = one_trial(lab, file, stop, Console(stderr=True))
+    output.trial(result, Console(), as_json=as_json)
+    sys.exit(0 if result.status == "ok" else 3)
+
+
+@app.command()
+def plot(
+    lab: LabOption = HERE,
+    to: Annotated[
+        Path | None, typer.Option(help="The picture to write.", show_default="progress.png in the lab")
+    ] = None,
+) -> None:
+    """Draw progress.png: every attempt, and the staircase of the running best."""
+    from daemon.research import draw
+
+    typer.echo(draw(_lab(lab), to))
+
+
+@app.command()
+def doctor(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+    """What is missing on this machine, and the command that mends it. Exits with 1 when something is."""
+    from daemon.doctor import FAILURE, examine, lab_or_none
+
+    checks = list(examine(lab_or_none(lab)))
+    output.checks(checks, Console(), as_json=as_json)
+    sys.exit(1 if any(check.level == FAILURE for check in checks) else 0)
+
+
+@image_app.command("build")
+def image_build(
+    variant: Annotated[Literal["cpu", "cuda"], typer.Option(help="Which torch to install.")] = "cpu",
+    base: Annotated[str, typer.Option(help="Base image with Python 3.11.", show_default="see Dockerfile.train")] = "",
+    force: Annotated[bool, typer.Option(help="Build even when the image is up to date.")] = False,
+) -> None:
+    """Build the sandbox image, without network, from wheels that were downloaded with their hashes."""
+    from daemon.image_build import build
+
+    began = time.monotonic()
+    for line in build(variant, base or None, force=force):
+        typer.echo(f"[{time.monotonic() - began:5.0f} s] {line}")
+
+
+@image_app.command("check")
+def image_check(variant: Annotated[Literal["cpu", "cuda"], typer.Option()] = "cpu") -> None:
+    """Say whether the engine has the image of these sources; exits with 2 when it has not."""
+    from sandbox.image import image_tag
+
+    from daemon.lab import find_image
+    from sandbox.docker_engine import Engine
+
+    find_image(Engine(), image_tag(variant))
+    typer.echo(f"{image_tag(variant)} is up to date")
+
+
+def _lab(directory: Path) -> output.Lab:
+    from daemon.lab import Lab
+
+    return Lab(directory)
+
+
+@contextmanager
+def _stopping() -> Iterator[output.StopFlag]:
+    from daemon.lifecycle import StopFlag
+
+    with StopFlag().listening() as stop:
+        yield stop

@@ -1,0 +1,144 @@
+"""What a person sees of the loop in a terminal: a bar per trial, one line per experiment. Plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from daemon.ledger import Summary
+from daemon.model import Decision, Experiment
+from daemon.observe import Event, ExperimentClosed, FaultSeen, PhaseEntered, Recovered
+from daemon.text import clean
+
+STYLE = {
+    Decision.KEEP: "bold green",
+    Decision.DISCARD: "dim",
+    Decision.REFUSED: "yellow",
+    Decision.CRASH: "red",
+    Decision.TIMEOUT: "red",
+    Decision.INVALID: "magenta",
+}
+TICK_SECONDS = 0.1
+
+
+def one_line(experiment: Experiment, champion_bpb: float | None) -> str:
+    """``#3  keep     1.512345  -0.031200  hypothesis``, in rich markup with the text escaped."""
+    decision = experiment.decision
+    if decision is None:
+        return f"#{experiment.number}  {experiment.phase.value}"
+    score = f"{experiment.val_bpb:.6f}" if experiment.val_bpb is not None else "   —    "
+    gain = (
+        f"{experiment.val_bpb - champion_bpb:+.6f}"
+        if experiment.val_bpb is not None and champion_bpb is not None
+        else "         "
+    )
+    text = clean(experiment.hypothesis, 100)
+    if experiment.outcome is not None and decision not in (Decision.KEEP, Decision.DISCARD):
+        text = f"{text} ({clean(experiment.outcome.reason, 160)})"
+    style = STYLE[decision]
+    return f"#{experiment.number:<3d} [{style}]{decision.value:<8s}[/] {score}  {gain}  {escape(text)}"
+
+
+class ConsoleObserver:
+    """Draws the loop's events; a bar only where there is a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("[bold]#{task.fields[number]}[/] {task.fields[phase]:<9s}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.completed:5.1f}/{task.total:.0f} s  {task.fields[text]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._stop = threading.Event()
+
+    @contextmanager
+    def drawing(self) -> Iterator[ConsoleObserver]:
+        """Show the bar while inside."""
+        ticker = threading.Thread(target=self._tick, daemon=True, name="console")
+        with self._progress:
+            ticker.start()
+            try:
+                yield self
+            finally:
+                self._stop.set()
+                ticker.join()
+
+    def _tick(self) -> None:
+        while not self._stop.wait(TICK_SECONDS):
+            if self._task is not None:
+                self._progress.advance(self._task, TICK_SECONDS)
+
+    def notify(self, event: Event) -> None:
+        match event:
+            case PhaseEntered():
+                self._enter(event)
+            case ExperimentClosed():
+                self._leave()
+                self._console.print(one_line(event.experiment, event.champion_bpb), highlight=False, soft_wrap=True)
+            case FaultSeen():
+                self._leave()
+                again = f"; trying again in {event.retry_seconds:g} s" if event.retry_seconds else ""
+                self._console.print(f"[yellow]{escape(clean(event.message, 500))}{again}[/]", soft_wrap=True)
+            case Recovered():
+                self._console.print(_recovered(event), soft_wrap=True)
+
+    def _enter(self, event: PhaseEntered) -> None:
+        self._leave()
+        self._task = self._progress.add_task(
+            event.phase,
+            total=event.seconds,
+            number=event.number,
+            phase=event.phase,
+            text=escape(clean(event.hypothesis, 60)),
+        )
+
+    def _leave(self) -> None:
+        if self._task is not None:
+            task, self._task = self._task, None
+            self._progress.remove_task(task)
+
+
+def _recovered(event: Recovered) -> str:
+    parts = []
+    if event.finished:
+        parts.append(f"finished {_numbers(event.finished)}, which had been decided")
+    if event.interrupted:
+        parts.append(f"marked {_numbers(event.interrupted)} as interrupted")
+    if event.reaped:
+        parts.append(f"removed {len(event.reaped)} leftover containers and volumes")
+    return f"[yellow]after an unclean end: {'; '.join(parts)}[/]"
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return ", ".join(f"#{number}" for number in numbers)
+
+
+def table(summaries: Iterable[Summary], console: Console) -> None:
+    """Print the experiments as a table."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("#", "right"), ("decision", "left"), ("val_bpb", "right"), ("gain", "right")):
+        drawn.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
+    drawn.add_column("what", overflow="ellipsis", no_wrap=True)
+    best: float | None = None
+    for row in summaries:
+        gain = row.val_bpb - best if row.val_bpb is not None and best is not None else None
+        drawn.add_row(
+            str(row.number),
+            f"[{STYLE[row.decision]}]{row.decision.value}[/]" if row.decision else f"[dim]{row.phase.value}[/]",
+            f"{row.val_bpb:.6f}" if row.val_bpb is not None else "—",
+            f"{gain:+.6f}" if gain is not None else "",
+            escape(clean(row.hypothesis, 200)),
+        )
+        if row.decision is Decision.KEEP and row.val_bpb is not None:
+            best = row.val_bpb
+    console.print(drawn)

@@ -1,0 +1,203 @@
+"""A lab on disk: its files, settings and data, and how its parts are put together."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from daemon import hardware, settings
+from daemon.dataset import Dataset
+from daemon.ledger import Ledger
+from daemon.loop import TrialPlan
+from daemon.model import Arena, UserError
+from daemon.payload import payload
+from daemon.settings import STATE, Profile, Settings
+from daemon.workspace import Workspace
+from sandbox import image
+from sandbox.docker_engine import Engine
+from sandbox.docker_sandbox import DockerSandbox
+from sandbox.interface import Sandbox, SandboxSpec, TimeRules
+from sandbox.unsafe_local import UnsafeLocalSandbox
+
+IGNORED = f"{STATE}/\nresults.tsv\nprogress.png\n__pycache__/\n"
+LAB_FILES = ("train.py", "prepare.py", "program.md", "lab.toml", "policy.yaml")
+
+
+def init(directory: Path, profile: Profile, tag: str) -> None:
+    """Make a lab: a git repository with the five files and an ignored state folder.
+
+    Raises:
+        UserError: the folder is a lab already, or holds other things.
+    """
+    contents = {name: payload(name) for name in ("train.py", "prepare.py", "program.md")}
+    contents["lab.toml"] = settings.default_lab_toml(profile, tag).encode()
+    contents["policy.yaml"] = payload("policy.yaml")
+    contents[".gitignore"] = IGNORED.encode()
+    Workspace.init(directory, contents, "A new lab")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wall:
+    """The sandbox that a lab asks for, and what of it belongs to the arena."""
+
+    sandbox: Sandbox
+    name: str
+    contents: str
+    torch_version: str
+
+
+class Lab:
+    """An opened lab. Parts that need an engine or data are made when they are asked for."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.resolve()
+        self.settings: Settings = settings.load(self.directory / "lab.toml")
+        self.state = self.directory / STATE
+        self.id = hashlib.sha256(str(self.directory).encode()).hexdigest()[:8]
+        self.workspace = Workspace(self.directory, self.settings.tag)
+
+    @property
+    def data_dir(self) -> Path:
+        return (self.directory / Path(self.settings.data.dir).expanduser()).resolve()
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.state / "runs"
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a lab file.
+
+        Raises:
+            UserError: it is missing.
+        """
+        try:
+            return (self.directory / name).read_bytes()
+        except OSError as error:
+            raise UserError(f"{self.directory / name} cannot be read: {error.strerror}") from error
+
+    def program(self) -> tuple[str, str]:
+        """The text of program.md and its sha256."""
+        content = self.read("program.md")
+        return content.decode("utf-8", errors="replace"), hashlib.sha256(content).hexdigest()
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        return Dataset.open(self.data_dir, self.settings.profile)
+
+    @cached_property
+    def gpu(self) -> str | None:
+        return hardware.choose_gpu(self.settings.sandbox.gpu)
+
+    @cached_property
+    def wall(self) -> Wall:
+        """The sandbox, checked to be there.
+
+        Raises:
+            UserError: the image is missing or out of date, or no interpreter is named.
+            SandboxUnavailable: no engine answers.
+        """
+        box = self.settings.sandbox
+        if box.kind == "unsafe-local":
+            if not box.python:
+                raise UserError("lab.toml: sandbox.python must name an interpreter with torch for unsafe-local")
+            contents = image.guest_fingerprint()
+            return Wall(
+                sandbox=UnsafeLocalSandbox(Path(box.python)), name=box.kind, contents=contents, torch_version="local"
+            )
+        engine = Engine()
+        labels = find_image(engine, box.image)
+        return Wall(
+            sandbox=DockerSandbox(engine),
+            name=f"docker {box.runtime}".strip(),
+            contents=labels[image.CONTENTS_LABEL],
+            torch_version=labels.get(image.TORCH_LABEL, "unknown"),
+        )
+
+    def ledger(self) -> Ledger:
+        self.state.mkdir(exist_ok=True)
+        return Ledger(self.state / "ledger.sqlite")
+
+    @cached_property
+    def arena(self) -> Arena:
+        times, wall = self.settings.time, self.wall
+        cores = len(self.settings.limits().cpus)
+        return Arena(
+            prepare_sha256=hashlib.sha256(self.read("prepare.py")).hexdigest(),
+            manifest_sha256=self.dataset.manifest_sha256,
+            image_contents=wall.contents,
+            device=hardware.device_name(self.gpu, cores),
+            torch_version=wall.torch_version,
+            train_seconds=times.train_seconds,
+            clock=times.clock,
+            sandbox=wall.name,
+        )
+
+    def spec(self, plan: TrialPlan) -> SandboxSpec:
+        """The sandbox's spec of one trial.
+
+        Raises:
+            OurFault: a data file has changed under us.
+        """
+        times, manifest = self.settings.time, self.dataset.manifest
+        self.dataset.check_sizes()
+        self.runs_dir.mkdir(parents=True, exist_ok=True)
+        free = plan.free_startup_seconds
+        return SandboxSpec(
+            run_id=plan.run_id,
+            lab_id=self.id,
+            train_py=plan.train_py,
+            prepare_py=self.read("prepare.py"),
+            data_dir=self.data_dir,
+            runs_dir=self.runs_dir,
+            image=self.settings.sandbox.image,
+            profile=self.settings.profile,
+            seed=plan.seed,
+            seq_len=manifest.max_seq_len,
+            vocab_size=manifest.vocab_size,
+            audit_rows=self.settings.referee.audit_rows,
+            times=TimeRules(
+                train_seconds=times.train_seconds,
+                startup_seconds=times.startup_seconds,
+                free_startup_seconds=times.startup_seconds if free is None else free,
+                score_seconds=times.score_seconds,
+                starts_at=times.clock,
+            ),
+            limits=self.settings.limits(),
+            gpu=self.gpu,
+            runtime=self.settings.sandbox.runtime or None,
+        )
+
+    def check_ready(self) -> None:
+        """What must hold before a trial starts.
+
+        Raises:
+            UserError: changed lab files, missing data, data and runs on two filesystems, no memory for the output.
+        """
+        if changed := self.workspace.dirty():
+            names = ", ".join(changed)
+            raise UserError(f"the lab has uncommitted changes in {names}; commit them or `git restore` them")
+        self.dataset.check_sizes()
+        self.runs_dir.mkdir(parents=True, exist_ok=True)
+        if self.data_dir.stat().st_dev != self.runs_dir.stat().st_dev:
+            raise UserError(
+                f"the data ({self.data_dir}) and the lab ({self.directory}) lie on two filesystems, and the data is "
+                "released by hard links; prepare the data inside the lab, or move the lab"
+            )
+
+
+def find_image(engine: Engine, reference: str) -> dict[str, str]:
+    """The labels of the sandbox's image.
+
+    Raises:
+        UserError: there is none, or it was built from other sources than these.
+    """
+    found = engine.image(reference)
+    variant = "cuda" if reference.endswith(":cuda") else "cpu"
+    command = f"build it with `autoresearch image build --variant {variant}`"
+    if found is None or image.CONTENTS_LABEL not in found.labels:
+        raise UserError(f"the engine has no sandbox image {reference}; {command}")
+    if found.labels[image.CONTENTS_LABEL] != image.contents_fingerprint(variant=variant):
+        raise UserError(f"the image {reference} was built from other sources than this program's; {command}")
+    return dict(found.labels)

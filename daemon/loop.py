@@ -1,0 +1,258 @@
+"""The only file that knows the order of things: propose, check, try, decide, finish; and what a start repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from policies.engine import check
+
+from daemon.decide import Replicate, Rule, decide, outcome_of
+from daemon.ledger import Committed, Interrupted, Ledger, TrialStarted
+from daemon.model import Arena, Decision, Experiment, OurFault, Outcome, Patch, Phase, Proposal, TrialStatus, UserError
+from daemon.observe import ExperimentClosed, FaultSeen, Observers, PhaseEntered, Recovered
+from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed, Proposer
+from daemon.trial import Executor, Listener
+from daemon.workspace import Workspace
+from policies.interface import Policy
+from sandbox.interface import Cancelled, SandboxSpec
+
+BACKOFF_SECONDS = (5.0, 15.0, 60.0, 180.0)
+MAX_INTERRUPTIONS = 3
+MAX_FAILED_PROPOSALS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialPlan:
+    """What the loop asks of one trial; the lab turns it into a sandbox's spec."""
+
+    train_py: bytes
+    run_id: str
+    seed: int
+    free_startup_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """One lab's research, with everything it needs given to it."""
+
+    arena: Arena
+    ledger: Ledger
+    workspace: Workspace
+    proposer: Proposer
+    policies: Sequence[Policy]
+    executor: Executor
+    plan: Callable[[TrialPlan], SandboxSpec]
+    rule: Rule
+    profile: str
+    train_seed: int
+    startup_margin_seconds: float
+    program: Callable[[], tuple[str, str]]
+    observers: Observers
+    cancel: Callable[[], bool]
+    sleep: Callable[[float], bool]
+
+    def run(self, experiments: int) -> int:
+        """Run a baseline if this arena has none, then up to ``experiments`` steps; returns how many were decided.
+
+        Ends early, without an error, when told to stop or when the proposer has nothing left.
+
+        Raises:
+            UserError: the baseline cannot be kept, so that there is nothing to improve.
+            OurFault: the service failed again and again.
+        """
+        decided = 0
+        while not self.cancel():
+            try:
+                champion = self._patiently(self.champion_or_baseline)
+                if decided == experiments:
+                    break
+                self._patiently(partial(self.step, champion))
+            except (NothingToPropose, Cancelled):
+                break
+            decided += 1
+        return decided
+
+    def champion_or_baseline(self) -> Experiment:
+        """The experiment that the branch stands on; a new baseline when the branch or the arena is new."""
+        champion = self.ledger.champion(self.arena.fingerprint)
+        tip = self.workspace.tip()
+        if champion is not None and champion.commit == tip:
+            return champion
+        patch = Patch(train_py=self.workspace.read(tip), base_commit=tip)
+        baseline = self._pursue(Proposal(hypothesis="baseline", patch=patch, proposer="baseline"), None)
+        if baseline.decision is not Decision.KEEP:
+            reason = baseline.outcome.reason if baseline.outcome else "it was not decided"
+            raise UserError(
+                f"the baseline was not kept ({reason}), so there is nothing to improve; "
+                f"see `autoresearch show {baseline.number}` and mend train.py"
+            )
+        return baseline
+
+    def step(self, champion: Experiment) -> Experiment:
+        """One experiment, from its proposal to its close.
+
+        Raises:
+            NothingToPropose: the proposer is at its end.
+            OurFault: the service failed; the experiment is marked interrupted and is taken up again next time.
+            Cancelled: told to stop; likewise.
+        """
+        return self._pursue(self._interrupted_before(champion) or self._propose(champion), champion)
+
+    def recover(self, reaped: Sequence[str]) -> None:
+        """Bring git in line with the ledger after a kill: finish what was decided, mark the rest interrupted."""
+        finished, interrupted = [], []
+        for experiment in self.ledger.unfinished():
+            if experiment.outcome is not None:
+                self._finish(experiment)
+                finished.append(experiment.number)
+            else:
+                self.ledger.add(experiment, Interrupted(reason="the process ended while it ran"))
+                interrupted.append(experiment.number)
+        if finished or interrupted or reaped:
+            self.observers.notify(Recovered(finished=finished, interrupted=interrupted, reaped=reaped))
+
+    def _pursue(self, proposal: Proposal, champion: Experiment | None) -> Experiment:
+        patch = proposal.patch
+        experiment = self.ledger.open(
+            arena=self.arena,
+            base_commit=patch.base_commit,
+            champion=champion.number if champion else None,
+            program_sha256=self.program()[1],
+        )
+        experiment = self.ledger.add(experiment, proposal)
+        base = self.workspace.read(patch.base_commit)
+        experiment = self.ledger.add(experiment, check(patch.train_py, base, self.policies))
+        if experiment.verdict is not None and not experiment.verdict.allowed:
+            outcome = outcome_of(experiment.verdict)
+        else:
+            experiment, outcome = self._try(experiment, champion)
+        experiment = self.ledger.add(experiment, outcome)
+        return self._finish(experiment, champion)
+
+    def _try(self, experiment: Experiment, champion: Experiment | None) -> tuple[Experiment, Outcome]:
+        """Trials, as many as the rule asks for, until it answers or one fails."""
+        wanted = 1
+        while True:
+            for _ in range(wanted):
+                experiment = self._one_trial(experiment)
+                if (trial := experiment.trials[-1]).status is not TrialStatus.OK:
+                    return experiment, outcome_of(trial)
+            answer = decide(champion.val_bpb if champion else None, experiment.trials, None, self.rule)
+            if not isinstance(answer, Replicate):
+                return experiment, outcome_of(answer)
+            wanted = answer.runs
+
+    def _one_trial(self, experiment: Experiment) -> Experiment:
+        assert experiment.proposal is not None  # noqa: S101 - the ledger admits no trial without one
+        attempt = len(experiment.trials)
+        seed = self.train_seed + attempt
+        plan = TrialPlan(
+            train_py=experiment.proposal.patch.train_py,
+            run_id=f"{experiment.number:05d}-{attempt}",
+            seed=seed,
+            free_startup_seconds=None if experiment.champion is None else self._free_startup_seconds(),
+        )
+        experiment = self.ledger.add(experiment, TrialStarted(seed=seed))
+        try:
+            result = self.executor.run(self.plan(plan), self._listener(experiment))
+        except Cancelled:
+            self.ledger.add(experiment, Interrupted(reason="stopped by the operator"))
+            raise
+        except OurFault as fault:
+            self.ledger.add(experiment, Interrupted(reason=str(fault)[:300]))
+            raise
+        return self.ledger.add(experiment, result)
+
+    def _listener(self, experiment: Experiment) -> Listener:
+        def on_phase(phase: str, seconds: float) -> None:
+            self.observers.notify(
+                PhaseEntered(number=experiment.number, phase=phase, seconds=seconds, hypothesis=experiment.hypothesis)
+            )
+
+        return Listener(on_phase=on_phase, cancel=self.cancel)
+
+    def _free_startup_seconds(self) -> float:
+        """What start-up costs nothing: the slowest baseline of this arena, plus the margin."""
+        baselines = [e for e in self.ledger.experiments(arena=self.arena.fingerprint) if e.champion is None]
+        slowest = max((t.startup_seconds for e in baselines for t in e.trials), default=0.0)
+        return slowest + self.startup_margin_seconds
+
+    def _finish(self, experiment: Experiment, champion: Experiment | None = None) -> Experiment:
+        """Bring git in line with a decision that is on the ledger; every part of it may be repeated."""
+        assert experiment.proposal is not None and experiment.outcome is not None  # noqa: S101 - it was decided
+        if experiment.commit is None:
+            commit = self.workspace.record(
+                experiment.number, experiment.proposal.patch, self._message(experiment), experiment.opened_at
+            )
+            experiment = self.ledger.add(experiment, Committed(commit=commit))
+        if experiment.decision is Decision.KEEP and experiment.commit is not None:
+            self.workspace.advance(experiment.commit, experiment.base_commit)
+        experiment = self.ledger.close(experiment)
+        self.observers.notify(
+            ExperimentClosed(experiment=experiment, champion_bpb=champion.val_bpb if champion else None)
+        )
+        return experiment
+
+    def _message(self, experiment: Experiment) -> str:
+        outcome = experiment.outcome
+        score = f"{experiment.val_bpb:.6f}" if experiment.val_bpb is not None else "none"
+        return (
+            f"{experiment.hypothesis}\n\n"
+            f"{outcome.decision.value if outcome else ''}: {outcome.reason if outcome else ''}\n"
+            f"val_bpb: {score}\n\n"
+            f"Experiment: {experiment.number}\n"
+            f"Arena: {experiment.arena}\n"
+            f"Ledger-Head: {self.ledger.decision_hash(experiment.number)}\n"
+        )
+
+    def _propose(self, champion: Experiment) -> Proposal:
+        assert champion.commit is not None  # noqa: S101 - a champion is closed, so it was committed
+        program, _ = self.program()
+        history = [e for e in self.ledger.experiments(arena=self.arena.fingerprint) if e.phase is Phase.CLOSED]
+        context = Context(
+            champion=champion,
+            train_py=self.workspace.read(champion.commit),
+            base_commit=champion.commit,
+            history=history,
+            program=program,
+            profile=self.profile,
+        )
+        for attempt in range(MAX_FAILED_PROPOSALS):
+            try:
+                return self.proposer.propose(context)
+            except ProposalFailed as failure:
+                self.observers.notify(FaultSeen(message=f"no usable proposal: {failure}", retry_seconds=0.0))
+                last = failure
+                if self.cancel():
+                    raise Cancelled("stopped by the operator") from failure
+                del attempt
+        raise OurFault(f"the proposer {self.proposer.name} failed {MAX_FAILED_PROPOSALS} times: {last}")
+
+    def _interrupted_before(self, champion: Experiment) -> Proposal | None:
+        """The proposal of the experiment that was interrupted last, unless it was so too often."""
+        latest = self.ledger.latest()
+        if latest is None or latest.phase is not Phase.INTERRUPTED or latest.proposal is None:
+            return None
+        patch = latest.proposal.patch
+        if patch.base_commit != champion.commit or latest.proposal.proposer == "baseline":
+            return None
+        times = sum(
+            1
+            for e in self.ledger.experiments(arena=self.arena.fingerprint)
+            if e.phase is Phase.INTERRUPTED and e.proposal is not None and e.proposal.patch.sha256 == patch.sha256
+        )
+        return latest.proposal if times < MAX_INTERRUPTIONS else None
+
+    def _patiently(self, act: Callable[[], Experiment]) -> Experiment:
+        """Try again after a fault of ours, waiting longer each time."""
+        for pause in BACKOFF_SECONDS:
+            try:
+                return act()
+            except OurFault as fault:
+                self.observers.notify(FaultSeen(message=str(fault), retry_seconds=pause))
+                if self.sleep(pause):
+                    raise Cancelled("stopped while waiting") from fault
+                self.recover(reaped=())
+        return act()

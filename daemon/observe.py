@@ -1,0 +1,70 @@
+"""Events for whoever watches: the console today, metrics and a page later. Watching never stops the loop."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from daemon.model import Experiment
+
+log = logging.getLogger("autoresearchd")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseEntered:
+    """An experiment entered a phase that may take up to ``seconds``."""
+
+    number: int
+    phase: str
+    seconds: float
+    hypothesis: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentClosed:
+    """An experiment ended. ``champion_bpb`` is the best score before it, None for a baseline."""
+
+    experiment: Experiment
+    champion_bpb: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSeen:
+    """The service, not a candidate, failed; the loop will try again after ``retry_seconds`` or give up at None."""
+
+    message: str
+    retry_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What a start found left over from a process that was killed."""
+
+    finished: Sequence[int]
+    interrupted: Sequence[int]
+    reaped: Sequence[str]
+
+
+Event = PhaseEntered | ExperimentClosed | FaultSeen | Recovered
+
+
+class Observer(Protocol):
+    """Somebody who watches."""
+
+    def notify(self, event: Event) -> None: ...
+
+
+class Observers:
+    """Tells everybody; one that fails is logged and told again next time."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def notify(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer.notify(event)
+            except Exception:
+                log.exception("an observer failed on %s", type(event).__name__)

@@ -1,0 +1,143 @@
+"""The verbs that run trials, put together from a lab's parts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from daemon import plot, results
+from daemon.console import ConsoleObserver
+from daemon.decide import Greedy
+from daemon.lab import Lab
+from daemon.ledger import Ledger
+from daemon.lifecycle import StopFlag, lab_lock
+from daemon.loop import Loop, TrialPlan
+from daemon.model import TrialResult, UserError
+from daemon.observe import Event, ExperimentClosed, Observers, PhaseEntered
+from daemon.payload import root
+from daemon.proposers import interface as proposers
+from daemon.trial import Listener, SerialExecutor, run_trial
+from policies import config
+from sandbox import preflight
+from sandbox.interface import MAX_TRAIN_PY_BYTES
+
+
+class ResultsFile:
+    """Writes results.tsv after every experiment, for people's scripts."""
+
+    def __init__(self, lab: Lab, ledger: Ledger) -> None:
+        self._path = lab.directory / "results.tsv"
+        self._ledger = ledger
+
+    def notify(self, event: Event) -> None:
+        if isinstance(event, ExperimentClosed):
+            results.write(self._path, self._ledger.summaries())
+
+
+def research(directory: Path, experiments: int, stop: StopFlag, console: Console) -> int:
+    """Run up to ``experiments`` experiments in a lab; returns how many were decided.
+
+    Raises:
+        UserError: the lab is not ready, in use, or its baseline fails.
+        OurFault: the service failed again and again.
+    """
+    lab = Lab(directory)
+    with lab_lock(lab.state, "run"), lab.ledger() as ledger:
+        lab.check_ready()
+        preflight.check_memory(lab.settings.limits())
+        lab.workspace.start_branch()
+        observer = ConsoleObserver(console)
+        loop = _loop(lab, ledger, Observers([observer, ResultsFile(lab, ledger)]), stop)
+        with observer.drawing():
+            loop.recover(lab.wall.sandbox.reap(lab.id))
+            return loop.run(experiments)
+
+
+def _loop(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag) -> Loop:
+    settings = lab.settings
+    options = {"seed": settings.proposer.seed, "lab": str(lab.directory), **settings.proposer.options}
+    return Loop(
+        arena=lab.arena,
+        ledger=ledger,
+        workspace=lab.workspace,
+        proposer=proposers.load(settings.proposer.name, options),
+        policies=config.load(lab.read("policy.yaml").decode("utf-8", errors="replace")),
+        executor=SerialExecutor(lab.wall.sandbox),
+        plan=lab.spec,
+        rule=Greedy(min_gain_bpb=settings.decide.min_gain_bpb),
+        profile=settings.profile,
+        train_seed=settings.decide.train_seed,
+        startup_margin_seconds=settings.time.startup_margin_seconds,
+        program=lab.program,
+        observers=observers,
+        cancel=stop,
+        sleep=stop.wait,
+    )
+
+
+def one_trial(directory: Path, file: Path, stop: StopFlag, console: Console) -> TrialResult:
+    """Train and score one file, under the lab's lock: two trials on the same cores would disturb each other.
+
+    Raises:
+        UserError: the file cannot be used, or the lab is not ready.
+        OurFault: the sandbox failed.
+    """
+    lab = Lab(directory)
+    try:
+        train_py = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from error
+    if len(train_py) > MAX_TRAIN_PY_BYTES:
+        raise UserError(f"{file} has {len(train_py)} bytes; the sandbox takes {MAX_TRAIN_PY_BYTES} at most")
+    with lab_lock(lab.state, "trial"):
+        preflight.check_memory(lab.settings.limits())
+        lab.wall.sandbox.reap(lab.id)
+        plan = TrialPlan(
+            train_py=train_py,
+            run_id=f"trial-{uuid.uuid4().hex[:8]}",
+            seed=lab.settings.decide.train_seed,
+            free_startup_seconds=None,
+        )
+        observer = ConsoleObserver(console)
+        with observer.drawing():
+            listener = Listener(
+                on_phase=lambda phase, seconds: observer.notify(
+                    PhaseEntered(number=0, phase=phase, seconds=seconds, hypothesis=file.name)
+                ),
+                cancel=stop,
+            )
+            return run_trial(lab.wall.sandbox, lab.spec(plan), listener)
+
+
+def draw(lab: Lab, to: Path | None) -> Path:
+    """Draw the staircase of the champion's arena.
+
+    Raises:
+        UserError: there is nothing to draw yet.
+    """
+    destination = to or lab.directory / "progress.png"
+    with lab.ledger() as ledger:
+        latest = ledger.latest()
+        if latest is None:
+            raise UserError("no experiments yet; start some with `autoresearch run --experiments 5`")
+        plot.draw(ledger.summaries(arena=latest.arena), destination, title=f"autoresearch/{lab.settings.tag}")
+    return destination
+
+
+def run_prepare(lab: Lab, arguments: Sequence[str]) -> int:
+    """Run the lab's own prepare.py as a child, with this environment's Python; returns its exit status."""
+    environment = {
+        **os.environ,
+        "AUTORESEARCH_PROFILE": lab.settings.profile,
+        "AUTORESEARCH_DATA": str(lab.data_dir),
+        "AUTORESEARCH_SAMPLE_DIR": str(root() / "data" / "sample"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    lab.data_dir.mkdir(parents=True, exist_ok=True)
+    return subprocess.run([sys.executable, str(lab.directory / "prepare.py"), *arguments], env=environment).returncode

@@ -1,0 +1,197 @@
+"""The settings of a lab: one frozen model of ``lab.toml``. Unknown keys are refused by name."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from daemon.model import UserError
+from sandbox.interface import Limits, MiB
+
+STATE = ".autoresearch"
+Profile = Literal["cpu", "gpu"]
+Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
+Mebibytes = Annotated[int, Field(gt=0, le=4 * 1024 * 1024)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class TimeSettings(_Section):
+    """Seconds of one trial."""
+
+    train_seconds: Seconds
+    clock: Literal["release", "container"] = "release"
+    startup_seconds: Seconds
+    startup_margin_seconds: Annotated[float, Field(ge=0)]
+    score_seconds: Seconds
+
+
+class DataSettings(_Section):
+    """Where the tokens lie."""
+
+    dir: str = f"{STATE}/data"
+
+
+class SandboxSettings(_Section):
+    """How a trial is held."""
+
+    kind: Literal["docker", "unsafe-local"] = "docker"
+    image: str
+    runtime: str = ""
+    gpu: str = ""
+    cpus: str = "auto"
+    memory_mib: Mebibytes
+    output_mib: Mebibytes
+    tmp_mib: Mebibytes = 256
+    cache_mib: Mebibytes
+    shm_mib: Mebibytes = 256
+    log_mib: Mebibytes = 8
+    pids: Annotated[int, Field(ge=32, le=1024)] = 256
+    python: str = ""
+
+    @field_validator("cpus")
+    @classmethod
+    def _cpus(cls, value: str) -> str:
+        if value != "auto" and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", value):
+            raise ValueError('must be "auto" or a list of cores such as "2,3" or "2-7"')
+        return value
+
+
+class RefereeSettings(_Section):
+    """How thoroughly a model is audited."""
+
+    audit_rows: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ProposerSettings(_Section):
+    """Who proposes."""
+
+    name: str = "optuna"
+    seed: int = 1
+    options: dict[str, Any] = {}
+
+
+class DecideSettings(_Section):
+    """What is kept."""
+
+    rule: Literal["greedy"] = "greedy"
+    min_gain_bpb: Annotated[float, Field(ge=0)] = 0.0
+    train_seed: Annotated[int, Field(ge=0, lt=2**31)] = 1337
+
+
+class Settings(_Section):
+    """All of ``lab.toml``."""
+
+    profile: Profile
+    tag: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    time: TimeSettings
+    data: DataSettings = DataSettings()
+    sandbox: SandboxSettings
+    referee: RefereeSettings
+    proposer: ProposerSettings = ProposerSettings()
+    decide: DecideSettings = DecideSettings()
+
+    def limits(self) -> Limits:
+        """The sandbox's limits, with the cores of this machine filled in.
+
+        Raises:
+            UserError: ``cpus`` names a core that this process may not use.
+        """
+        box = self.sandbox
+        cpus = _cores(box.cpus)
+        idle = tuple(sorted(os.sched_getaffinity(0) - set(cpus))) or cpus
+        return Limits(
+            cpus=cpus,
+            idle_cpus=idle,
+            memory_bytes=box.memory_mib * MiB,
+            output_bytes=box.output_mib * MiB,
+            tmp_bytes=box.tmp_mib * MiB,
+            cache_bytes=box.cache_mib * MiB,
+            shm_bytes=box.shm_mib * MiB,
+            log_bytes=box.log_mib * MiB,
+            pids=box.pids,
+        )
+
+
+def _cores(text: str) -> tuple[int, ...]:
+    usable = sorted(os.sched_getaffinity(0))
+    if text == "auto":
+        return tuple(usable[1:] or usable)
+    wanted: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        wanted |= set(range(int(first), int(last or first) + 1))
+    if missing := wanted - set(usable):
+        raise UserError(f"lab.toml: sandbox.cpus names core {min(missing)}, which this machine does not offer")
+    return tuple(sorted(wanted))
+
+
+def load(path: Path) -> Settings:
+    """Read and check ``lab.toml``.
+
+    Raises:
+        UserError: the file is missing, is no TOML, or holds a wrong or unknown key.
+    """
+    try:
+        return Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{path.parent} is not a lab (no lab.toml); make one with `autoresearch init DIR`") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where}; see the comments of a fresh lab.toml for what there is"
+    return f"{where}: {first['msg']}"
+
+
+def default_lab_toml(profile: Profile, tag: str) -> str:
+    """The documented ``lab.toml`` of a new lab."""
+    template = files("daemon").joinpath("templates/lab.toml").read_text(encoding="utf-8")
+    return Template(template).substitute(_DEFAULTS[profile], profile=profile, tag=tag)
+
+
+_DEFAULTS: dict[str, dict[str, object]] = {
+    "cpu": {
+        "train_seconds": 20.0,
+        "startup_seconds": 60.0,
+        "startup_margin_seconds": 3.0,
+        "score_seconds": 120.0,
+        "variant": "cpu",
+        "gpu": "",
+        "memory_mib": 4096,
+        "output_mib": 256,
+        "cache_mib": 512,
+        "pids": 256,
+        "audit_rows": 400,
+        "min_gain_bpb": 0.005,
+    },
+    "gpu": {
+        "train_seconds": 300.0,
+        "startup_seconds": 300.0,
+        "startup_margin_seconds": 20.0,
+        "score_seconds": 300.0,
+        "variant": "cuda",
+        "gpu": "auto",
+        "memory_mib": 32768,
+        "output_mib": 2048,
+        "cache_mib": 4096,
+        "pids": 512,
+        "audit_rows": 2048,
+        "min_gain_bpb": 0.0005,
+    },
+}
