@@ -42,7 +42,7 @@ import threading
 import time
 from array import array
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -150,7 +150,7 @@ DOWNLOAD_THREADS = 4
 DOWNLOAD_TRIES = 8
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS, RETRY_AFTER_MAX_SECONDS = 1.0, 60.0, 300.0
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 10.0, 60.0
-DOWNLOAD_CHUNK_BYTES = 2**18
+DOWNLOAD_CHUNK_BYTES = 2**16  # the most that a broken connection loses
 
 READY_MARKER = "@@autoresearch ready@@"
 RELEASE_POLL_SECONDS = 0.001
@@ -378,7 +378,7 @@ def _with_owners(source: Source) -> Source:
 # Download
 
 
-class _Again(Exception):
+class _AgainError(Exception):
     """This try failed, another may not. `after_seconds` is what the server asked for, if it did."""
 
     def __init__(self, reason: str, after_seconds: float | None = None) -> None:
@@ -438,7 +438,7 @@ def download(names: list[str], folder: Path) -> None:
             stop.set()  # after the first failure, or Ctrl-C, the other threads end at their next chunk
             pool.shutdown(cancel_futures=True)
     failures = [future.exception() for future in futures if not future.cancelled()]
-    for failure in sorted((f for f in failures if f), key=lambda f: isinstance(f, _Again)):
+    for failure in sorted((f for f in failures if f), key=lambda f: isinstance(f, _AgainError)):
         raise failure
 
 
@@ -460,13 +460,13 @@ def _fetch(name: str, folder: Path, stop: threading.Event, progress: _Progress) 
         try:
             _fetch_once(url, folder / name, stop, progress)
             return progress.finish(name)
-        except _Again as again:
+        except _AgainError as again:
             reason, seconds = _first_line(again), again.after_seconds
         if seconds is None:
             spread = random.uniform(0.5, 1.0)  # noqa: S311 - spreads the tries of many clients; guards no secret
             seconds = min(BACKOFF_SECONDS * 2**attempt, BACKOFF_MAX_SECONDS) * spread
         if attempt + 1 < DOWNLOAD_TRIES and stop.wait(seconds):
-            raise _Again("stopped")
+            raise _AgainError("stopped")
     raise UserError(f"{url} could not be downloaded in {DOWNLOAD_TRIES} tries; the last failed with: {reason}.")
 
 
@@ -483,7 +483,7 @@ def _fetch_once(url: str, target: Path, stop: threading.Event, progress: _Progre
     except permanent as error:
         raise UserError(f"{url} is not a usable address; check HF_ENDPOINT and the proxy settings.") from error
     except requests.RequestException as error:
-        raise _Again(_first_line(error)) from error
+        raise _AgainError(_first_line(error)) from error
     _check_download(part, expected)
     part.replace(target)
     _note(part).unlink(missing_ok=True)
@@ -521,7 +521,7 @@ def _check_status(reply: Any) -> None:
     if code < 400:
         return
     if code in (408, 416, 425, 429) or code >= 500:
-        raise _Again(f"the server answered {code}", _retry_after_seconds(reply.headers.get("Retry-After", "")))
+        raise _AgainError(f"the server answered {code}", _retry_after_seconds(reply.headers.get("Retry-After", "")))
     advice = "; set HF_TOKEN if it needs a login" if code in (401, 403) else ""
     raise UserError(f"{reply.url.split('?')[0]} cannot be had: the server answered {code}{advice}.")
 
@@ -562,19 +562,24 @@ def _transfer(
     headers = {"Range": f"bytes={offset}-"} if offset else {}
     if offset and etag:
         headers["If-Range"] = etag
-    with session.get(url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)) as reply:
+    with session.get(
+        url, headers=headers, stream=True, timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+    ) as reply:
         if reply.status_code == 416:
             part.unlink(missing_ok=True)
         _check_status(reply)
         offset = _checked_offset(reply, offset, expected)
         sent_etag = reply.headers.get("ETag", "")
-        note = {"etag": "" if sent_etag.startswith("W/") else sent_etag, "expected": [expected.size_bytes, expected.sha256]}
+        note = {
+            "etag": "" if sent_etag.startswith("W/") else sent_etag,
+            "expected": [expected.size_bytes, expected.sha256],
+        }
         _note(part).write_text(json.dumps(note), "utf-8")
         with part.open("r+b" if offset else "wb") as file:
             file.seek(offset)
             for chunk in reply.iter_content(DOWNLOAD_CHUNK_BYTES):
                 if stop.is_set():
-                    raise _Again("stopped")
+                    raise _AgainError("stopped")
                 file.write(chunk)
                 progress.add(len(chunk))
 
@@ -586,15 +591,15 @@ def _checked_offset(reply: Any, offset: int, expected: Expected) -> int:
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", reply.headers.get("Content-Range", ""))
     total = match[2] if match else ""
     if not match or int(match[1]) != offset or total not in ("*", str(expected.size_bytes or total)):
-        raise _Again("the server continued at the wrong place")
+        raise _AgainError("the server continued at the wrong place")
     return offset
 
 
 def _check_download(part: Path, expected: Expected) -> None:
-    """Raise _Again, and drop what is there, unless the part is the whole and right file."""
+    """Raise _AgainError, and drop what is there, unless the part is the whole and right file."""
     size_bytes = part.stat().st_size
     if expected.size_bytes is not None and size_bytes < expected.size_bytes:
-        raise _Again(f"{size_bytes:,} of {expected.size_bytes:,} bytes arrived")  # kept: the next try continues
+        raise _AgainError(f"{size_bytes:,} of {expected.size_bytes:,} bytes arrived")  # kept: the next try continues
     wrong = "too many bytes arrived" if size_bytes > (expected.size_bytes or size_bytes) else ""
     if not wrong and expected.sha256 and _sha256(part) != expected.sha256:
         wrong = "what arrived has the wrong sha256"
@@ -603,7 +608,7 @@ def _check_download(part: Path, expected: Expected) -> None:
     if wrong:
         part.unlink()
         _note(part).unlink(missing_ok=True)
-        raise _Again(wrong)
+        raise _AgainError(wrong)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -688,7 +693,7 @@ def _train_tokenizer(texts: Iterator[str]) -> dict[str, Any]:
     ranks = sorted(trainer.get_mergeable_ranks(), key=lambda item: item[1])
     if len(ranks) < merges:
         raise UserError(
-            f"too little text: it yields a vocabulary of {len(ranks):,} tokens, but profile {PROFILE} has {VOCAB_SIZE:,}."
+            f"too little text: {len(ranks):,} tokens can be learnt from it, but profile {PROFILE} has {VOCAB_SIZE:,}."
         )
     return {
         "version": 1,
@@ -709,8 +714,8 @@ def _bounded(texts: Iterator[str]) -> Iterator[str]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Packing: rows of T + 1 tokens without padding. Of a buffer of 1,000 documents, refilled 128 at a time, the longest that
-# fits goes next (the earliest of equals); if none fits, the shortest (again the earliest) is cropped to fill the row.
+# Packing: rows of T + 1 tokens without padding. Of a buffer of 1,000 documents, refilled 128 at a time, the longest
+# that fits goes next (the earliest of equals); if none fits, the shortest (again the earliest) is cropped to fill.
 
 _ORDER_BITS = 40
 _LATEST = (1 << _ORDER_BITS) - 1
@@ -780,3 +785,595 @@ class TrainDocuments:
         starts = np.fromfile(self._directory / shard["documents"], dtype="<u8").tolist()
         for start, end in itertools.pairwise([*starts, len(tokens)]):
             yield tokens[start:end]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tokenising
+
+
+def prepare(source: Source, directory: Path) -> bool:
+    """Bring `directory` to hold this source's data; False if it already did.
+
+    Everything is written into a folder inside the directory and moved to its place at the end, the manifest last: what
+    a killed run leaves has no manifest, and is swept away by the next.
+
+    Raises:
+        UserError: the directory or the source cannot be used.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with _locked(directory):
+        inputs = _inputs(source)
+        if _is_prepared(directory, inputs):
+            return False
+        _need_space(directory, source)
+        staging = directory / ".preparing"
+        shutil.rmtree(staging, ignore_errors=True)
+        try:
+            manifest = _build(source, staging)
+            _write_json(staging / "inputs.json", inputs)
+            _write_json(staging / "manifest.json", manifest)
+            _commit(staging, directory)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return True
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the directory against a second preparation, after a look at what is in it.
+
+    Raises:
+        UserError: it is in use, holds another profile's data, or folders that are not ours.
+    """
+    lock, manifest = directory / ".autoresearch-lock", _read_manifest(directory)
+    if manifest is not None and manifest.get("profile") != PROFILE:
+        raise UserError(_wrong_profile(directory, manifest))
+    ours = manifest is not None or lock.exists()
+    if not ours and any((directory / name).exists() for name in ("common", *SPLITS)):
+        raise UserError(f"{directory} holds folders that were not made by prepare.py; choose another --data.")
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another preparation is at work in {directory}; wait for it to end.") from None
+        yield
+
+
+def _wrong_profile(directory: Path, manifest: dict[str, Any]) -> str:
+    theirs = manifest.get("profile")
+    return (
+        f"{directory} holds data prepared for profile {theirs}, and this is profile {PROFILE}; "
+        f"set AUTORESEARCH_PROFILE={theirs} or use another data directory."
+    )
+
+
+def _inputs(source: Source) -> dict[str, Any]:
+    """What the prepared files depend on; compared with what an earlier run wrote down."""
+    paths = list(dict.fromkeys(span.path for split in SPLITS for span in source.spans[split]))
+    small = sum(path.stat().st_size for path in paths) <= HASH_INPUTS_UP_TO_BYTES
+    files = [[path.name, _sha256(path) if small else [path.stat().st_size, path.stat().st_mtime_ns]] for path in paths]
+    column = source.spans["train"][0].column
+    constants = [PROFILE, MAX_SEQ_LEN, VOCAB_SIZE, EVAL_TOKENS, MAX_DOCUMENT_TOKENS, TOKENIZER_CHARACTERS]
+    described = [source.name, source.licence, column]
+    return {"data_version": DATA_VERSION, "constants": constants, "source": described, "files": files}
+
+
+def _is_prepared(directory: Path, inputs: dict[str, Any]) -> bool:
+    try:
+        stored = json.loads((directory / "inputs.json").read_text("utf-8"))
+        files = (_read_manifest(directory) or {})["files"]
+        whole = all((directory / name).stat().st_size == entry["size_bytes"] for name, entry in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
+    return whole and stored == inputs
+
+
+def _need_space(directory: Path, source: Source) -> None:
+    # A token takes 2 bytes and stands for 2 bytes of text at the least, in any language seen so far.
+    need_bytes = source.text_bytes() + 2 * 2 * 2 * EVAL_TOKENS + 2**24
+    free_bytes = shutil.disk_usage(directory).free
+    if free_bytes < need_bytes:
+        raise UserError(
+            f"{directory} has {free_bytes / 1e9:.1f} GB free, and the prepared data may need {need_bytes / 1e9:.1f} GB."
+        )
+
+
+def _build(source: Source, staging: Path) -> dict[str, Any]:
+    """Write all data files under `staging`; return the manifest."""
+    for name in ("common", *SPLITS):
+        (staging / name).mkdir(parents=True)
+    if not source.evaluation_share:
+        source = _with_owners(source)
+    started = time.monotonic()
+    _write_json(staging / "common" / "tokenizer.json", _train_tokenizer(_documents(source, "train")))
+    tokenizer = Tokenizer.from_directory(staging / "common")
+    _write_bytes(staging / "common" / "token_bytes.bin", tokenizer.token_bytes())
+    print(f"tokenizer: {VOCAB_SIZE:,} tokens, learnt in {time.monotonic() - started:.1f} s", flush=True)
+    splits = {split: _write_rows(source, split, tokenizer, staging / split) for split in ("val", "holdout")}
+    splits["train"] = _write_train(source, tokenizer, staging)
+    return {
+        "version": 1,
+        "profile": PROFILE,
+        "source": source.name,
+        "licence": source.licence,
+        "vocab_size": tokenizer.get_vocab_size(),
+        "max_seq_len": MAX_SEQ_LEN,
+        "bos_token_id": tokenizer.get_bos_token_id(),
+        "splits": splits,
+        "files": _describe_files(staging),
+    }
+
+
+def _token_documents(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[np.ndarray]:
+    """Yield each text as uint16 tokens behind a BOS; where the profile limits documents, as several such pieces."""
+    bos = np.array([tokenizer.get_bos_token_id()], dtype="<u2")
+    for text in texts:
+        ids = np.array(tokenizer.encode(text), dtype="<u2")
+        step = MAX_DOCUMENT_TOKENS or max(len(ids), 1)
+        for start in range(0, len(ids), step):
+            yield np.concatenate((bos, ids[start : start + step]))
+
+
+def _write_rows(source: Source, split: str, tokenizer: Tokenizer, directory: Path) -> dict[str, int]:
+    """Pack and write a split's evaluation rows; return its counts."""
+    packer = Packer(_token_documents(_documents(source, split), tokenizer))
+    rows = np.empty((EVAL_TOKENS // MAX_SEQ_LEN, MAX_SEQ_LEN + 1), dtype="<u2")
+    count = placed = 0
+    while count < len(rows) and packer.fill(rows[count]):
+        count, placed = count + 1, packer.placed
+    if count < MIN_EVALUATION_ROWS:
+        raise UserError(
+            f"too little text: split {split} fills {count} rows of {MAX_SEQ_LEN} tokens, but must fill "
+            f"{MIN_EVALUATION_ROWS} (profile {PROFILE})."
+        )
+    _write_bytes(directory / "rows.bin", rows[:count])
+    targets = rows[:count, 1:]
+    size_bytes = int(tokenizer.token_bytes()[targets].sum(dtype=np.int64))
+    print(f"{split}: {count:,} rows of {MAX_SEQ_LEN:,} tokens from {placed:,} documents", flush=True)
+    return {"documents": placed, "rows": count, "tokens": int(targets.size), "bytes": size_bytes}
+
+
+def _write_train(source: Source, tokenizer: Tokenizer, staging: Path) -> dict[str, int]:
+    """Write the training shards, in as many processes as there are cores, and their index; return the counts."""
+    groups = _shard_groups(source.spans["train"])
+    workers = min(len(groups), len(os.sched_getaffinity(0)))
+    shards: list[dict[str, Any]] = []
+    with contextlib.ExitStack() as stack:
+        if workers > 1:
+            pool = ProcessPoolExecutor(workers, get_context("spawn"), _set_up_worker, (source, staging))
+            results = stack.enter_context(pool).map(_write_shard_in_worker, enumerate(groups))
+        else:
+            results = (_write_shard(source, tokenizer, staging, task) for task in enumerate(groups))
+        for shard in results:
+            shards.append(shard)
+            tokens = sum(entry["token_count"] for entry in shards)
+            print(f"train: shard {len(shards)} of {len(groups)}, {tokens / 1e6:,.1f} M tokens", flush=True)
+    counts = {key: sum(shard.pop(key) for shard in shards) for key in ("bytes",)}
+    shards = [shard for shard in shards if shard["document_count"]]
+    if not shards:
+        raise UserError("too little text: the training split is empty.")
+    _write_json(staging / "train" / "index.json", {"version": 1, "shards": shards})
+    documents = sum(shard["document_count"] for shard in shards)
+    return counts | {"documents": documents, "tokens": sum(shard["token_count"] for shard in shards)}
+
+
+def _shard_groups(spans: list[Span]) -> list[list[Span]]:
+    groups: list[list[Span]] = [[]]
+    size_bytes = 0
+    for span in spans:
+        if groups[-1] and size_bytes + span.text_bytes > SHARD_TEXT_BYTES:
+            groups.append([])
+            size_bytes = 0
+        groups[-1].append(span)
+        size_bytes += span.text_bytes
+    return groups
+
+
+_worker: dict[str, Any] = {}  # a worker process's source, tokenizer and directory, sent once and not with every shard
+
+
+def _set_up_worker(source: Source, staging: Path) -> None:
+    tokenizer = Tokenizer.from_directory(staging / "common")
+    _worker.update(source=source, staging=staging, tokenizer=tokenizer)
+
+
+def _write_shard_in_worker(task: tuple[int, list[Span]]) -> dict[str, Any]:
+    return _write_shard(_worker["source"], _worker["tokenizer"], _worker["staging"], task)
+
+
+def _write_shard(source: Source, tokenizer: Tokenizer, staging: Path, task: tuple[int, list[Span]]) -> dict[str, Any]:
+    """Tokenise some spans into one shard; return its entry in the index, with the bytes of its text."""
+    number, spans = task
+    path = staging / "train" / f"train_{number:05d}.bin"
+    lengths, starts, position, size_bytes = tokenizer.token_bytes(), array("Q"), 0, 0
+    with path.open("wb") as file:
+        for document in _token_documents(_documents(source, "train", spans), tokenizer):
+            starts.append(position)
+            position += len(document)
+            size_bytes += int(lengths[document].sum(dtype=np.int64))
+            file.write(document.tobytes())
+        _flush(file)
+    _write_bytes(path.with_suffix(".idx"), np.array(starts, dtype="<u8"))
+    if not starts:
+        path.unlink()
+        path.with_suffix(".idx").unlink()
+    names = {"tokens": path.name, "documents": path.with_suffix(".idx").name}
+    return names | {"document_count": len(starts), "token_count": position, "bytes": size_bytes}
+
+
+def _flush(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _write_bytes(path: Path, content: np.ndarray) -> None:
+    with path.open("wb") as file:
+        file.write(content.tobytes())
+        _flush(file)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1, sort_keys=True, ensure_ascii=False)
+        file.write("\n")
+        _flush(file)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _describe_files(staging: Path) -> dict[str, dict[str, Any]]:
+    """Return name -> sha256 and size; make all readable to the containers' users, whatever the umask."""
+    described = {}
+    for path in sorted(staging.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+        if path.is_file():
+            name = path.relative_to(staging).as_posix()
+            described[name] = {"sha256": _sha256(path), "size_bytes": path.stat().st_size}
+    return described
+
+
+def _commit(staging: Path, directory: Path) -> None:
+    """Move the new files to their places; without a manifest from the first move to the last."""
+    (directory / "manifest.json").unlink(missing_ok=True)
+    old = staging / "old"
+    old.mkdir()
+    for name in ("common", *SPLITS):
+        with contextlib.suppress(FileNotFoundError):
+            (directory / name).rename(old / name)
+        (staging / name).rename(directory / name)
+    for name in ("inputs.json", "manifest.json"):
+        (staging / name).chmod(0o644)
+        (staging / name).replace(directory / name)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def verify(directory: Path) -> list[str]:
+    """Hash every file of the prepared data again; return a line for each that is missing or changed.
+
+    Raises:
+        UserError: there is no prepared data.
+    """
+    manifest = _read_manifest(directory)
+    if manifest is None:
+        raise UserError(f"there is no prepared data in {directory}; run `python prepare.py --sample` first.")
+    wrong = []
+    for name, entry in manifest["files"].items():
+        path = directory / name
+        if not path.is_file():
+            wrong.append(f"{name} is missing")
+        elif path.stat().st_size != entry["size_bytes"] or _sha256(path) != entry["sha256"]:
+            wrong.append(f"{name} has changed")
+    return wrong
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Runtime utilities, for train.py
+
+
+@dataclass(slots=True)
+class _Clock:
+    """When the training tokens were released (monotonic seconds), and what was granted from then on."""
+
+    released_at: float | None = None
+    budget_seconds: float = TIME_BUDGET
+    write_seconds: float = 0.0  # that writing the sealed weights took
+
+
+_clock = _Clock()
+
+
+def time_left() -> float:
+    """Seconds left for training. Before the first training batch, the nominal budget.
+
+    In the sandbox, what sealing and leaving need is taken off: there, the host kills at the end of the budget.
+    """
+    if _clock.released_at is None:
+        return _clock.budget_seconds
+    reserve_seconds = RESERVE_SECONDS + 2 * _clock.write_seconds if _in_sandbox() else 0.0
+    return _clock.budget_seconds - (time.monotonic() - _clock.released_at) - reserve_seconds
+
+
+def make_dataloader(
+    tokenizer: Tokenizer,
+    B: int,  # noqa: N803 - the names people know
+    T: int,  # noqa: N803
+    split: str,
+    device: Any = None,
+) -> Iterator[tuple[Any, Any, int]]:
+    """Yield (inputs, targets, epoch) without end; inputs and targets are (B, T) int64 tensors.
+
+    `split` is "train" (best-fit packed on the fly, any T) or "val" (the frozen evaluation rows, T = MAX_SEQ_LEN, by
+    hand only). `device` defaults to CUDA where torch has it. The first training batch waits for the data in the
+    sandbox, and starts the clock of time_left().
+
+    Raises:
+        ValueError: no such split, or sizes that make no rows.
+    """
+    if split not in ("train", "val"):
+        raise ValueError(f"split must be 'train' or 'val', not {split!r}")
+    if B < 1 or T < 1 or (split == "val" and T != MAX_SEQ_LEN):
+        raise ValueError(f"B={B}, T={T} make no rows; evaluation rows have T={MAX_SEQ_LEN}")
+    if tokenizer.get_vocab_size() != VOCAB_SIZE:
+        _stop(f"the tokenizer has {tokenizer.get_vocab_size()} tokens, but profile {PROFILE} has {VOCAB_SIZE}.")
+    batches = _train_batches(B, T) if split == "train" else _evaluation_batches(B)
+    return _to_device(batches, B, T, device)
+
+
+def _require_prepared(directory: Path) -> None:
+    """By hand, stop with a sentence unless the directory holds whole data of this profile."""
+    if _in_sandbox():
+        return  # the container has the training split alone, and no manifest
+    manifest = _read_manifest(directory)
+    if manifest is None:
+        _stop(f"there is no prepared data in {directory}; run `python prepare.py --sample` first.")
+    if manifest.get("profile") != PROFILE:
+        _stop(_wrong_profile(directory, manifest))
+
+
+def _train_batches(batch_size: int, seq_len: int) -> Iterator[tuple[np.ndarray, int]]:
+    _wait_for_release(data_directory() / "train")
+    documents = TrainDocuments(data_directory() / "train")
+    packer = Packer(iter(documents))
+    rows = np.empty((batch_size, seq_len + 1), dtype="<u2")
+    while True:
+        for row in rows:
+            packer.fill(row)
+        yield rows, documents.epoch
+
+
+def _evaluation_batches(batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
+    rows = evaluation_rows()
+    for batch in itertools.count():
+        numbers = np.arange(batch * batch_size, (batch + 1) * batch_size)
+        yield rows[numbers % len(rows)], 1 + int(numbers[-1]) // len(rows)
+
+
+def evaluation_rows() -> np.ndarray:
+    """Return the validation rows, (rows, MAX_SEQ_LEN + 1) uint16, memory-mapped. By hand only."""
+    _require_prepared(data_directory())
+    path = data_directory() / "val" / "rows.bin"
+    if not path.is_file():
+        _stop("the validation rows are not here: in the sandbox only the referee has them.")
+    return np.memmap(path, dtype="<u2", mode="r").reshape(-1, MAX_SEQ_LEN + 1).view(np.ndarray)
+
+
+def _wait_for_release(directory: Path) -> None:
+    """Return when the training tokens are there, and start the clock, the first time."""
+    index = directory / "index.json"
+    if not index.exists() and not _in_sandbox():
+        _stop(f"there are no training tokens in {directory}; run `python prepare.py --sample` first.")
+    _require_prepared(directory.parent)
+    if not index.exists():
+        # One write, with a line end before it: a progress line may stand there unfinished.
+        sys.stdout.write(f"\n{READY_MARKER}\n")
+        sys.stdout.flush()
+        while not index.exists():
+            time.sleep(RELEASE_POLL_SECONDS)
+    if _clock.released_at is None:
+        _clock.released_at = time.monotonic()
+        _clock.budget_seconds = _granted_seconds(directory / "budget.json")
+
+
+def _granted_seconds(path: Path) -> float:
+    """What the host grants this run, or the nominal budget where it grants nothing."""
+    try:
+        return float(json.loads(path.read_text("utf-8"))["train_seconds"])
+    except FileNotFoundError:
+        return TIME_BUDGET
+
+
+def _to_device(
+    batches: Iterator[tuple[np.ndarray, int]], batch_size: int, seq_len: int, device: Any
+) -> Iterator[tuple[Any, Any, int]]:
+    """Turn rows into tensors; on CUDA through two pinned buffers, so that copies run beside the computation."""
+    import torch
+
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    cuda = device.type == "cuda"
+    slots = [torch.empty((2, batch_size, seq_len), dtype=torch.int64, pin_memory=cuda) for _ in range(2 if cuda else 0)]
+    copied = [torch.cuda.Event() for _ in slots]
+    for number, (rows, epoch) in enumerate(batches):
+        if cuda:
+            copied[number % 2].synchronize()  # the copy out of this buffer, two batches ago, must be over
+        pair = slots[number % 2] if cuda else torch.empty((2, batch_size, seq_len), dtype=torch.int64)
+        pair.numpy()[0], pair.numpy()[1] = rows[:, :-1], rows[:, 1:]
+        pair = pair.to(device, non_blocking=True)
+        if cuda:
+            copied[number % 2].record()
+        yield pair[0], pair[1], epoch
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Evaluation: by hand a number, in the sandbox a sealed model for the referee
+
+
+class SealError(Exception):
+    """The model cannot be sealed; the message says why."""
+
+
+_captured: list[Any] = []  # the last capture, if any
+
+
+def preseal(model: Any, batch_size: int | None = None) -> None:
+    """Capture the model's graph before the clock starts, so that evaluate_bpb only has to write weights.
+
+    Call it before asking for training data, with the model object that evaluate_bpb will get. By hand it does nothing.
+
+    Raises:
+        SealError: the model cannot be sealed.
+    """
+    if not _in_sandbox():
+        return
+    directory = Path(os.environ["AUTORESEARCH_OUT"]) / "rehearsal"
+    directory.mkdir(exist_ok=True)
+    try:
+        _seal(model, batch_size or EVAL_BATCH_SIZE, directory)
+        started = time.monotonic()
+        _seal(model, batch_size or EVAL_BATCH_SIZE, directory)  # captured now: this is what the end will take
+        _clock.write_seconds = time.monotonic() - started
+    finally:
+        shutil.rmtree(directory)
+
+
+def evaluate_bpb(model: Any, tokenizer: Tokenizer, batch_size: int | None = None) -> float:
+    """Return the model's validation bits per byte; in the sandbox seal it for the referee instead, and return nan.
+
+    `model(tokens)` takes int64 (B, MAX_SEQ_LEN) and returns logits (B, MAX_SEQ_LEN, vocab_size).
+
+    Raises:
+        SealError: in the sandbox, the model cannot be sealed.
+    """
+    batch_size = batch_size or EVAL_BATCH_SIZE
+    if not _in_sandbox():
+        return _measure_bpb(model, tokenizer, batch_size)
+    _seal(model, batch_size, Path(os.environ["AUTORESEARCH_OUT"]))
+    print("sealed", flush=True)
+    return math.nan
+
+
+def _guest() -> Any:
+    try:
+        from autoresearch_guest import sealed
+    except ImportError as error:
+        raise SealError("AUTORESEARCH_OUT is set, but the package autoresearch_guest is not installed.") from error
+    return sealed
+
+
+def _seal(model: Any, batch_size: int, directory: Path) -> None:
+    """Write the sealed model; its graph is captured only if the last capture does not describe the model any more."""
+    sealed = _guest()
+    try:
+        if not (_captured and sealed.is_current(_captured[0], model, batch_size)):
+            _captured[:] = [sealed.capture(model, batch_size=batch_size, seq_len=MAX_SEQ_LEN, vocab_size=VOCAB_SIZE)]
+        sealed.write(_captured[0], directory)
+    except sealed.SealError as error:
+        raise SealError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def _measure_bpb(model: Any, tokenizer: Tokenizer, batch_size: int) -> float:
+    """Nats of the targets that stand for text, over ln 2 times the bytes of that text."""
+    import torch
+
+    rows = evaluation_rows()
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    lengths = torch.from_numpy(tokenizer.token_bytes().astype(np.int64)).to(device)
+    nats, size_bytes = 0.0, 0
+    with _evaluating(model), torch.no_grad():
+        for start in range(0, len(rows), batch_size):
+            tokens = torch.from_numpy(rows[start : start + batch_size].astype(np.int64)).to(device)
+            sizes = lengths[tokens[:, 1:]]
+            nats += float((_nats(model(tokens[:, :-1]), tokens[:, 1:]) * (sizes > 0)).sum(dtype=torch.float64))
+            size_bytes += int(sizes.sum())
+    return nats / (math.log(2) * size_bytes)
+
+
+def _nats(logits: Any, targets: Any) -> Any:
+    """Return -log p(target), (B, T), in float32 or better; a row of the batch at a time, to spare memory."""
+    import torch
+
+    results = []
+    for row, target in zip(logits, targets, strict=True):
+        scores = row.to(torch.promote_types(row.dtype, torch.float32))
+        scores = scores - scores.amax(dim=-1, keepdim=True)
+        results.append(scores.exp().sum(dim=-1).log() - scores.gather(-1, target[:, None]).squeeze(-1))
+    return torch.stack(results)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Command line
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=f"Prepare data and tokenizer (profile {PROFILE}).")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--sample", action="store_true", help="the small public-domain text of the project; no internet")
+    kind.add_argument("--source", type=Path, metavar="DIR", help="a folder of .parquet, .txt and .md files")
+    kind.add_argument("--shards", type=int, metavar="N", default=DEFAULT_SHARDS, help="training shards of climbmix")
+    kind.add_argument("--verify", action="store_true", help="hash all prepared files again")
+    parser.add_argument("--column", default="text", metavar="NAME", help="the parquet column of --source to read")
+    parser.add_argument(
+        "--licence", default="not stated", metavar="TEXT", help="the licence of --source, for the manifest"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="where prepared data goes (default: %(default)s)")
+    parser.set_defaults(data=data_directory())
+    return parser.parse_args(arguments)
+
+
+def _source(options: argparse.Namespace) -> Source:
+    if options.sample:
+        return sample_source()
+    if options.source:
+        name = f"folder {options.source.resolve().name}"
+        return folder_source(options.source, column=options.column, name=name, licence=options.licence)
+    return climbmix_source(options.shards)
+
+
+def _run(options: argparse.Namespace) -> int:
+    directory = options.data.expanduser().resolve()
+    if options.verify:
+        wrong = verify(directory)
+        print("\n".join(wrong) or f"{directory}: every file is as the manifest says")
+        return 1 if wrong else 0
+    fresh = prepare(_source(options), directory)
+    splits = (_read_manifest(directory) or {})["splits"]
+    did = "ready" if fresh else "already prepared from the same text, nothing to do"
+    counts = f"{splits['train']['tokens']:,} training tokens, {splits['val']['rows']:,} validation rows"
+    print(f"{did}: {directory} (profile {PROFILE}; {counts})")
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Return the exit code: 0 done, 1 damaged data (--verify), 2 something for the operator to change."""
+    try:
+        return _run(_arguments(arguments))
+    except UserError as error:
+        sentence = str(error)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        sentence = f"no space left on the disk while writing {error.filename or 'data'}." if full else f"{error}."
+    except KeyboardInterrupt:
+        print("\nprepare.py: stopped; run it again to go on.", file=sys.stderr)
+        return 130
+    print(f"prepare.py: {sentence}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

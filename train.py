@@ -226,9 +226,7 @@ class GPT(nn.Module):
         stream_scale, start_scale = self.stream_scale.to(self.dtype), self.start_scale.to(self.dtype)
         for index, layer in enumerate(self.layers):
             x = stream_scale[index] * x + start_scale[index] * start  # the bare token again, at every layer
-            value = None
-            if has_value_embedding(index):
-                value = self.value_embeddings[str(index)](tokens).to(self.dtype)
+            value = self.value_embeddings[str(index)](tokens).to(self.dtype) if has_value_embedding(index) else None
             x = layer(x, value, cos, sin)
         logits = self.head(rms_norm(x)).float()
         logits = LOGIT_SOFTCAP * torch.tanh(logits / LOGIT_SOFTCAP)
@@ -434,7 +432,7 @@ def main() -> None:
     gc.freeze()
     gc.disable()  # a collection in the middle would cost a step, and the loop makes no cycles
     loader = prepare.make_dataloader(tokenizer, trainer.rows, prepare.MAX_SEQ_LEN, "train")
-    batches = ((inputs.to(device), targets.to(device)) for inputs, targets, *_ in loader)
+    batches = ((inputs, targets) for inputs, targets, _epoch in loader)  # on the device already
     steps, seconds = trainer.train(batches, step_seconds, max_steps)
     val_bpb = prepare.evaluate_bpb(model, tokenizer, prepare.EVAL_BATCH_SIZE)
 

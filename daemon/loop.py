@@ -14,7 +14,7 @@ from daemon.model import Arena, Decision, Experiment, OurFault, Outcome, Patch, 
 from daemon.observe import ExperimentClosed, FaultSeen, Observers, PhaseEntered, Recovered
 from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed, Proposer
 from daemon.trial import Executor, Listener
-from daemon.workspace import Workspace
+from daemon.workspace import Workspace, commit_message
 from policies.interface import Policy
 from sandbox.interface import Cancelled, SandboxSpec
 
@@ -183,8 +183,9 @@ class Loop:
         """Bring git in line with a decision that is on the ledger; every part of it may be repeated."""
         assert experiment.proposal is not None and experiment.outcome is not None  # noqa: S101 - it was decided
         if experiment.commit is None:
+            message = commit_message(experiment, self.ledger.decision_hash(experiment.number))
             commit = self.workspace.record(
-                experiment.number, experiment.proposal.patch, self._message(experiment), experiment.opened_at
+                experiment.number, experiment.proposal.patch, message, experiment.opened_at
             )
             experiment = self.ledger.add(experiment, Committed(commit=commit))
         if experiment.decision is Decision.KEEP and experiment.commit is not None:
@@ -194,18 +195,6 @@ class Loop:
             ExperimentClosed(experiment=experiment, champion_bpb=champion.val_bpb if champion else None)
         )
         return experiment
-
-    def _message(self, experiment: Experiment) -> str:
-        outcome = experiment.outcome
-        score = f"{experiment.val_bpb:.6f}" if experiment.val_bpb is not None else "none"
-        return (
-            f"{experiment.hypothesis}\n\n"
-            f"{outcome.decision.value if outcome else ''}: {outcome.reason if outcome else ''}\n"
-            f"val_bpb: {score}\n\n"
-            f"Experiment: {experiment.number}\n"
-            f"Arena: {experiment.arena}\n"
-            f"Ledger-Head: {self.ledger.decision_hash(experiment.number)}\n"
-        )
 
     def _propose(self, champion: Experiment) -> Proposal:
         assert champion.commit is not None  # noqa: S101 - a champion is closed, so it was committed

@@ -176,3 +176,28 @@ class Experiment:
     @property
     def hypothesis(self) -> str:
         return self.proposal.hypothesis if self.proposal else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One line about an experiment, cheap to list by the ten thousand. Seconds are sums over its trials."""
+
+    number: int
+    arena: str
+    phase: Phase
+    opened_at: str
+    closed_at: str | None
+    champion: int | None
+    hypothesis: str
+    proposer: str
+    decision: Decision | None
+    reason: str
+    status: TrialStatus | None
+    val_bpb: float | None
+    commit: str | None
+    trials: int
+    peak_vram_mb: float | None
+    startup_seconds: float
+    train_wall_seconds: float
+    score_seconds: float
+    total_seconds: float

@@ -1,39 +1,28 @@
 """Runs inside the build of the image: takes out what a running candidate could misuse, or train on before its clock.
 
 Text is training material: seventy seconds of training on the docstrings in an image once lowered a toy model from
-2.8 to 2.0 bits per byte before the clock had started. So documentation goes, and in the Python sources comments
-and docstrings become blank, each line staying where it was (tracebacks, ``torch.export`` and Triton's reading of
-sources go on working). Every rewritten file is parsed again and must be the same program. The guest stays as it
-is, byte for byte, because the referee reports its own hash.
-
-Setuid bits, package managers and Perl go too. Standard library only; Python 3.11.
+2.8 to 2.0 bits per byte before the clock had started. So documentation goes here, and strip_sources.py empties what
+is inside the sources. Setuid bits, package managers and Perl go too. Standard library only; Python 3.11.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import compileall
-import io
-import multiprocessing
 import os
-import py_compile
 import re
 import shutil
 import stat
 import sys
 import sysconfig
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path("/")
 VENV = Path("/opt/venv")
-GUEST = "autoresearch_guest"
 MOUNT_POINTS = ("lab", "data/common", "data/train", "data/val", "data/holdout", "out", "gate", "cache", "tmp")
 
 SYSTEM = (
-    "build usr/share/doc usr/share/doc-base usr/share/man usr/share/info usr/share/locale usr/share/i18n "
+    "usr/share/doc usr/share/doc-base usr/share/man usr/share/info usr/share/locale usr/share/i18n "
     "usr/share/common-licenses usr/share/lintian usr/share/bash-completion usr/share/debconf usr/share/perl* "
     "usr/share/menu usr/share/pixmaps usr/share/gdb usr/share/gcc usr/share/polkit-1 usr/share/python3 "
     "usr/share/bug usr/share/applications usr/share/base-files usr/share/dict usr/share/keyrings "
@@ -43,29 +32,26 @@ SYSTEM = (
     "etc/init.d etc/rc*.d etc/logrotate.d etc/alternatives/README var/lib/dpkg var/lib/apt var/cache var/log "
     "var/backups var/mail var/spool var/tmp root home srv media mnt boot opt/*/README* "
     "usr/local/bin/pip* usr/local/bin/idle* usr/local/bin/pydoc* usr/local/bin/2to3*"
-).split()
+)
 KEPT_EMPTY = ("root", "var/tmp", "var/log", "var/cache")
-DROPPED_PROGRAMS = "su mount umount newgrp chsh chfn passwd gpasswd chage expiry unix_chkpwd".split()
+DROPPED_PROGRAMS = "su mount umount newgrp chsh chfn passwd gpasswd chage expiry unix_chkpwd"
 
 STDLIB = (
     "test idlelib lib2to3 ensurepip tkinter turtle.py turtledemo pydoc_data this.py antigravity.py LICENSE.txt "
     "config-3.11* unittest/test ctypes/test distutils/tests distutils/README sqlite3/test"
-).split()
+)
 SITE = (
     "*/tests */*/tests */*/*/tests */*/*/*/tests */test torch/share torch/lib/*.a torch/bin/protoc* torch/bin/*test* "
     "numpy/_core/include numpy/_core/lib/*.a numpy/random/lib numpy/f2py numpy/doc sympy/*/benchmarks sympy/benchmarks "
-    "nvidia/*/include nvidia/*/*/include pip pip-* bin"
-).split()
-CPU_ONLY = ("torch/include",)  # without a compiler nothing can use them; inductor on a CUDA image can
+    "nvidia/*/include nvidia/*/*/include pip pip-*"
+)
+CPU_ONLY = "torch/include"  # without a compiler nothing can use them; inductor on a CUDA image can
 TEXT_SUFFIXES = (".md", ".rst", ".txt", ".html", ".pyi", ".pyx", ".pxd", ".ipynb", ".tex", ".1", ".cmake", ".pdf")
 KEPT_TEXT = ("entry_points.txt", "top_level.txt")
 
-DOC_CALLS = {"_add_docstr", "add_docstr", "add_docstr_all", "add_newdoc", "parse_kwargs"}
-MEANT_FOR_MACHINES = re.compile(r"#\s*type:|#!|#.*coding[:=]")
-
 
 def main() -> int:
-    """Strip, compile, and check the whole file system below us."""
+    """Strip and check the whole file system below us."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variant", choices=("cpu", "cuda"), required=True)
     variant = parser.parse_args().variant
@@ -76,18 +62,16 @@ def main() -> int:
         return _fail(f"run me with {VENV}/bin/python")
     _remove(ROOT, _spare_python(stdlib))
     _remove(stdlib, STDLIB)
-    _remove(site, SITE + list(CPU_ONLY if variant == "cpu" else ()))
+    _remove(site, SITE)
+    if variant == "cpu":
+        _remove(site, CPU_ONLY)
     for tree in (stdlib, site):
         _remove_text(tree)
         _remove_caches(tree)
     _trim_metadata(site)
-    blanked = _blank_sources([stdlib, site])
-    if not _compile([stdlib, site]):
-        return _fail("a source does not compile any more")
     _write_accounts()
     _make_mount_points()
     _own_everything()
-    print(f"stripped: {blanked} sources blanked", flush=True)
     return _check(site)
 
 
@@ -96,16 +80,14 @@ def _fail(reason: str) -> int:
     return 1
 
 
-def _spare_python(stdlib: Path) -> list[str]:
+def _spare_python(stdlib: Path) -> str:
     """What to remove of the system; Debian's own Python as well where the image's Python is another."""
-    foreign = [] if stdlib.is_relative_to("/usr/lib") else ["usr/lib/python3*", "usr/bin/python3*"]
-    shared = ["usr/lib/python3/dist-packages"]
-    pip = ["usr/local/lib/python3.11/site-packages/*"]
-    return SYSTEM + foreign + shared + pip
+    foreign = "" if stdlib.is_relative_to("/usr/lib") else "usr/lib/python3* usr/bin/python3*"
+    return f"{SYSTEM} {foreign} usr/lib/python3/dist-packages usr/local/lib/python3.11/site-packages/*"
 
 
-def _remove(tree: Path, patterns: list[str] | tuple[str, ...]) -> None:
-    for pattern in patterns:
+def _remove(tree: Path, patterns: str) -> None:
+    for pattern in patterns.split():
         for path in sorted(tree.glob(pattern)):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -147,147 +129,6 @@ def _files(tree: Path) -> Iterator[Path]:
                 yield path
 
 
-# Sources
-
-
-def _blank_sources(trees: list[Path]) -> int:
-    guest = trees[-1] / GUEST
-    sources = [p for tree in trees for p in _files(tree) if p.suffix == ".py" and not p.is_relative_to(guest)]
-    with multiprocessing.Pool() as pool:
-        return sum(pool.imap_unordered(_blank_file, sources, chunksize=32))
-
-
-def _blank_file(path: Path) -> bool:
-    content = path.read_bytes()
-    try:
-        blanked = blank(content)
-    except (SyntaxError, UnicodeDecodeError, tokenize.TokenError):
-        return False  # a template or a fixture of another Python: left as it is
-    if blanked is None:
-        return False
-    path.write_bytes(blanked)
-    return True
-
-
-def blank(content: bytes) -> bytes | None:
-    """The same program with empty comments and docstrings, every line in its place.
-
-    Returns:
-        None when there is nothing to take out, or when the result would not be the same program.
-
-    Raises:
-        SyntaxError: not Python 3.11.
-        UnicodeDecodeError: not UTF-8.
-    """
-    text = content.decode("utf-8")
-    if "\r" in text or "\f" in text or text.startswith("\ufeff"):
-        return None
-    tree = ast.parse(text)
-    lines = text.split("\n")
-    spans = [*_docstrings(tree, lines), *_comments(text)]
-    if not spans:
-        return None
-    for start, end, replacement in sorted(spans, reverse=True):
-        (first, begin), (last, stop) = start, end
-        lines[first : last + 1] = (lines[first][:begin] + replacement + lines[last][stop:]).split("\n")
-    result = "\n".join(line.rstrip() if line.isspace() else line for line in lines)
-    # The tree's own docstrings were emptied by _docstrings: what is left must be equal, line numbers included.
-    return result.encode() if _shape(ast.parse(result)) == _shape(tree) else None
-
-
-Position = tuple[int, int]
-Span = tuple[Position, Position, str]
-
-
-def _docstrings(tree: ast.AST, lines: list[str]) -> list[Span]:
-    """Where documentation stands, and the blank string of as many lines for each; empties it in the tree, too."""
-    spans = []
-    for constant in _documentation(tree):
-        first, last = constant.lineno - 1, (constant.end_lineno or 0) - 1
-        breaks = "\n" * (last - first)
-        constant.value = breaks
-        start = (first, _column(lines[first], constant.col_offset))
-        end = (last, _column(lines[last], constant.end_col_offset or 0))
-        spans.append((start, end, f'"""{breaks}"""' if breaks else '""'))
-    return spans
-
-
-def _column(line: str, offset_bytes: int) -> int:
-    return len(line.encode()[:offset_bytes].decode())
-
-
-def _documentation(tree: ast.AST) -> Iterator[ast.Constant]:
-    """String statements, what is assigned to ``__doc__``, and what the docstring functions of torch and numpy get."""
-    seen: set[int] = set()
-    for node in ast.walk(tree):
-        for constant in _documentation_of(node):
-            if id(constant) not in seen:
-                seen.add(id(constant))
-                yield constant
-
-
-def _documentation_of(node: ast.AST) -> Iterator[ast.Constant]:
-    if isinstance(node, ast.Expr) and _is_text(node.value):
-        yield from _texts(node.value)
-    elif isinstance(node, ast.Assign) and any(_name(target) == "__doc__" for target in node.targets):
-        yield from _texts(node.value)
-    elif isinstance(node, ast.Call) and _name(node.func) in DOC_CALLS:
-        for argument in node.args:
-            yield from (text for text in _texts(argument) if "\n" in text.value)
-    elif isinstance(node, ast.keyword) and node.arg == "doc":
-        yield from (text for text in _texts(node.value) if "\n" in text.value)
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _name(node: ast.AST) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def _texts(node: ast.AST) -> Iterator[ast.Constant]:
-    """Plain strings in an expression; those inside an f-string have no place of their own in 3.11's tree."""
-    if isinstance(node, ast.JoinedStr):
-        return
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node
-    for child in ast.iter_child_nodes(node):
-        yield from _texts(child)
-
-
-def _comments(text: str) -> Iterator[Span]:
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT and not MEANT_FOR_MACHINES.match(token.string):
-            row, column = token.start
-            yield (row - 1, column), (row - 1, token.end[1]), ""
-
-
-def _shape(tree: ast.AST) -> tuple[str, list[int]]:
-    return ast.dump(tree), [getattr(node, "lineno", 0) for node in ast.walk(tree)]
-
-
-def _compile(trees: list[Path]) -> bool:
-    """Byte code by hash, never checked against its source: the same bytes from every build.
-
-    A template that never was Python may stay uncompiled; a source that is imported and broken would have been
-    refused by :func:`blank`.
-    """
-    for tree in trees:
-        compileall.compile_dir(
-            tree,
-            quiet=2,
-            workers=0,
-            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-        )
-    return all(any(tree.rglob("*.pyc")) for tree in trees)
-
-
-# The system
-
-
 def _write_accounts() -> None:
     """Accounts for root, the image's own user and nobody; a slot's uid needs no name."""
     users = [
@@ -318,14 +159,22 @@ def _everything() -> Iterator[Path]:
 
 def _own_everything() -> None:
     """Root owns all, nobody else writes, nothing raises rights."""
-    for name in DROPPED_PROGRAMS:
+    for name in DROPPED_PROGRAMS.split():
         for folder in ("usr/bin", "usr/sbin"):
             (ROOT / folder / name).unlink(missing_ok=True)
     for path in _everything():
+        _own(path)
+
+
+def _own(path: Path) -> None:
+    """Touches only what differs: on a layered file system a changed mode copies the whole file."""
+    status = path.lstat()
+    if (status.st_uid, status.st_gid) != (0, 0):
         os.lchown(path, 0, 0)
-        mode = path.lstat().st_mode
-        if not stat.S_ISLNK(mode):
-            path.chmod(stat.S_IMODE(mode) & ~(stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | stat.S_IWGRP | stat.S_IWOTH))
+    mode = stat.S_IMODE(status.st_mode)
+    wanted = mode & ~(stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX | stat.S_IWGRP | stat.S_IWOTH)
+    if wanted != mode and not stat.S_ISLNK(status.st_mode):
+        path.chmod(wanted)
 
 
 def _check(site: Path) -> int:

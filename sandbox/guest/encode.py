@@ -94,7 +94,7 @@ def encode(program: Any) -> tuple[dict[str, Any], dict[str, tuple[str, Tensor]]]
 def _stored(program: Any, spec: Any) -> Tensor:
     value = program.state_dict.get(spec.target)
     value = program.constants.get(spec.target) if value is None else value
-    if not isinstance(value, Tensor):
+    if not isinstance(value, Tensor) or isinstance(value, torch._subclasses.FakeTensor):
         raise SealError(f"the model keeps {spec.target}, which is not a plain tensor")
     return value
 

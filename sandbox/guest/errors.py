@@ -7,11 +7,11 @@ class SealError(Exception):
     """The model cannot be sealed; the sentence tells the researcher what to change."""
 
 
-class Invalid(Exception):
+class Invalid(Exception):  # noqa: N818 (the word of the verdict)
     """The sealed model breaks a rule of the referee: the candidate's fault."""
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 (the word of the verdict)
     """The referee itself cannot work (its own rows, its own device): nobody is judged."""
 
 

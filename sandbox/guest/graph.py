@@ -200,7 +200,7 @@ class SealedModel:
         slot = 1 + len(self.graph.tensor_keys)
         node_index = 0
         try:
-            for node_index, step in enumerate(self._steps):  # noqa: B007 (named in the error)
+            for node_index, step in enumerate(self._steps):
                 slots[slot + node_index] = value = _execute(step, slots)
                 if not self._checked:
                     node = self.graph.nodes[node_index]

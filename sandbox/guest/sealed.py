@@ -5,7 +5,9 @@ written (milliseconds, at the end).
 """
 
 import contextlib
+import io
 import json
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -16,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import encode
 from .errors import Invalid, SealError
 from .files import KEY, Limits, parse_json, read_plain_file, read_tensors
 from .graph import SealedModel
@@ -76,27 +77,32 @@ def _device(module: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
+def _attributes(sub: nn.Module, *, copy: bool = True) -> list[dict[str, Any]]:
+    """What a forward pass could assign to: plain attributes, parameters, buffers (not their contents)."""
+    found = [sub._parameters, sub._buffers, vars(sub)]
+    return [dict(d) for d in found] if copy else found
+
+
 @contextlib.contextmanager
 def _quiet_eval(module: nn.Module) -> Iterator[None]:
     """Eval mode, no gradients, private random state, silence; afterwards everything is as it was."""
-    training = {sub: sub.training for sub in module.modules()}
-    attributes = {sub: dict(vars(sub)) for sub in module.modules()}
-    log = torch._logging._internal.logging.getLogger("torch")
-    level = log.level
+    before = {sub: _attributes(sub) for sub in module.modules()}
+    disabled = logging.root.manager.disable
+    silence = io.StringIO()
     try:
-        log.setLevel("CRITICAL")
-        with warnings.catch_warnings(), torch.random.fork_rng(), torch.no_grad():
+        logging.disable(logging.CRITICAL)
+        # On a failure torch.export prints the whole graph; the researcher gets one sentence instead.
+        with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence), warnings.catch_warnings(), \
+                torch.random.fork_rng(), torch.no_grad():  # fmt: skip
             warnings.simplefilter("ignore")
             module.eval()
             yield
     finally:
-        log.setLevel(level)
-        for sub, before in attributes.items():
-            for name in set(vars(sub)) - set(before):
-                delattr(sub, name)
-            vars(sub).update(before)
-        for sub, was in training.items():
-            sub.training = was
+        logging.disable(disabled)
+        for sub, was in before.items():
+            for now, then in zip(_attributes(sub, copy=False), was, strict=True):
+                now.clear()
+                now.update(then)
 
 
 def capture(model: nn.Module, *, batch_size: int, seq_len: int, vocab_size: int) -> Capture:
@@ -107,6 +113,8 @@ def capture(model: nn.Module, *, batch_size: int, seq_len: int, vocab_size: int)
     Raises:
         SealError: the model cannot be sealed; the reason names the operation and the line.
     """
+    from . import encode  # imports torch.export and sympy: the referee does without
+
     module = unwrap(model)
     circumstances = _circumstances(module, batch_size)
     tokens = torch.zeros(batch_size, seq_len, dtype=torch.int64, device=_device(module))
@@ -114,13 +122,9 @@ def capture(model: nn.Module, *, batch_size: int, seq_len: int, vocab_size: int)
         try:
             program = torch.export.export(module, (tokens,), strict=False)
             program = program.run_decompositions({})
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # torch.export raises many kinds for what a model may not do; each becomes one sentence.
             raise SealError(encode.explain(error)) from None
-    if program.state_dict.keys() and any(
-        isinstance(t, torch._subclasses.FakeTensor) for t in program.state_dict.values()
-    ):
-        raise SealError("the model keeps tensors that it computed in forward; compute them in __init__")
     sizes = {"batch_size": batch_size, "seq_len": seq_len, "vocab_size": vocab_size}
     body, sources = encode.encode(program)
     document = {"format": FORMAT, "version": VERSION, **sizes, "inputs": ["tokens"], **body}

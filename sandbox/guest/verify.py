@@ -26,9 +26,9 @@ MEMORY_FORMATS = {"contiguous_format": torch.contiguous_format, "preserve_format
 FLOATS = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
 
 STRINGS = frozenset(
-    """none tanh trunc floor constant reflect replicate circular sum mean prod amax amin xy ij same valid
-    backward forward ortho left right""".split()
-)
+    ("none", "tanh", "trunc", "floor", "constant", "reflect", "replicate", "circular", "sum", "mean", "prod", "amax",
+     "amin", "xy", "ij", "same", "valid", "backward", "forward", "ortho", "left", "right")
+)  # fmt: skip
 
 EINSUM = re.compile(r"[A-Za-z,.\-> ]{1,120}\Z")
 

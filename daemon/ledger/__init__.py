@@ -1,0 +1,22 @@
+"""The only user of SQLite: what the lab has done, append-only and hash-chained."""
+
+from daemon.ledger.chain import GENESIS
+from daemon.ledger.ledger import Ledger, utc_now
+from daemon.ledger.records import MAX_LOG_TAIL
+from daemon.ledger.schema import LedgerBroken, LedgerError
+from daemon.model import Summary
+from daemon.phases import Committed, IllegalTransition, Interrupted, TrialStarted
+
+__all__ = [
+    "GENESIS",
+    "MAX_LOG_TAIL",
+    "Committed",
+    "IllegalTransition",
+    "Interrupted",
+    "Ledger",
+    "LedgerBroken",
+    "LedgerError",
+    "Summary",
+    "TrialStarted",
+    "utc_now",
+]

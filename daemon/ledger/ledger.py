@@ -1,0 +1,281 @@
+"""The ledger: an append-only, hash-chained list of events, and what is derived from it.
+
+The ``events`` table is the truth. Each row's hash covers its own content and the hash of the row before
+it, so a doctored, deleted or inserted row shows; a tail cut off shows against a hash kept elsewhere
+(every experiment's commit carries one). ``experiments`` is a projection for fast listing, written in the
+same transaction. The bytes of patches lie in ``blobs`` under their sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from daemon.ledger import chain, records
+from daemon.ledger.projection import COLUMNS, row_of, summarise, summary_of
+from daemon.ledger.schema import LedgerBroken, LedgerError, connect
+from daemon.model import Arena, Decision, Experiment, Phase, Proposal, Summary, UserError
+from daemon.phases import Closed, IllegalTransition, Value, advance
+
+_COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
+
+
+def utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+class Ledger:
+    """One lab's memory. One process writes; others may read meanwhile. Use it as a context manager.
+
+    Every method may raise LedgerError: the file is locked, full, damaged or not ours.
+    """
+
+    def __init__(self, path: Path, *, now: Callable[[], str] = utc_now) -> None:
+        self._path = path
+        self._now = now
+        with self._translated():
+            self._db = connect(path)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    def open(self, *, arena: Arena, base_commit: str, champion: int | None, program_sha256: str | None) -> Experiment:
+        """Append a new experiment with the next number, durably."""
+        at = self._now()
+        with self._transaction():
+            content, fingerprint = records.arena(arena), arena.fingerprint
+            self._db.execute("INSERT INTO arenas VALUES (?, ?) ON CONFLICT DO NOTHING", (fingerprint, content))
+            experiment = Experiment(
+                number=self.count(),
+                arena=fingerprint,
+                base_commit=base_commit,
+                champion=champion,
+                program_sha256=program_sha256,
+                phase=Phase.OPENED,
+                opened_at=at,
+            )
+            self._append(experiment.number, "opened", records.canonical(records.opened(experiment)), at)
+            self._project(experiment)
+        return experiment
+
+    def add(self, experiment: Experiment, value: Value) -> Experiment:
+        """Append ``value`` to ``experiment`` in one durable transaction and return what it is now.
+
+        Raises:
+            IllegalTransition: ``value`` may not follow, or ``experiment`` is not the newest state.
+        """
+        return self._advance(experiment, value)
+
+    def close(self, experiment: Experiment) -> Experiment:
+        """Append the end of a decided experiment.
+
+        Raises:
+            IllegalTransition: it is not decided, or kept and not committed.
+        """
+        return self._advance(experiment, Closed())
+
+    def get(self, number: int) -> Experiment:
+        """The experiment, replayed from its events.
+
+        Raises:
+            UserError: there is none with this number.
+        """
+        with self._translated():
+            rows = self._db.execute(
+                "SELECT seq, kind, payload, at FROM events WHERE experiment = ? ORDER BY seq", (number,)
+            ).fetchall()
+            if not rows:
+                raise UserError(f"there is no experiment {number}; the lab has {self.count()}, counted from 0")
+            return self._replay(number, rows)
+
+    def latest(self) -> Experiment | None:
+        count = self.count()
+        return self.get(count - 1) if count else None
+
+    def count(self) -> int:
+        return int(self._one("SELECT coalesce(max(number) + 1, 0) FROM experiments")[0])
+
+    def experiments(self, since: int = 0, arena: str | None = None) -> Iterator[Experiment]:
+        """Every experiment from number ``since`` on, in full: for listing take :meth:`summaries`."""
+        where = "number >= ? AND (? IS NULL OR arena = ?)"
+        for number in self._numbers(where, (since, arena, arena)):
+            yield self.get(number)
+
+    def summaries(self, arena: str | None = None) -> list[Summary]:
+        """One line for every experiment, read from the projection alone."""
+        rows = self._all(
+            f"SELECT {_COLUMNS} FROM experiments WHERE ? IS NULL OR arena = ? ORDER BY number",  # noqa: S608
+            (arena, arena),
+        )
+        return [summary_of(row) for row in rows]
+
+    def champion(self, arena_fingerprint: str) -> Experiment | None:
+        """The last experiment kept in this arena, or None."""
+        where = "arena = ? AND decision = ?"
+        numbers = self._numbers(where, (arena_fingerprint, Decision.KEEP.value), "number DESC LIMIT 1")
+        return self.get(numbers[0]) if numbers else None
+
+    def unfinished(self) -> list[Experiment]:
+        """Experiments neither closed nor interrupted: what a killed process left."""
+        return [self.get(number) for number in self._numbers("phase NOT IN ('closed', 'interrupted')", ())]
+
+    def arena(self, fingerprint: str) -> Arena:
+        """Raises UserError if no experiment ran in it."""
+        row = self._all("SELECT content FROM arenas WHERE fingerprint = ?", (fingerprint,))
+        if not row:
+            raise UserError(f"no experiment ran in an arena {fingerprint}")
+        return records.read_arena(row[0][0])
+
+    def head_hash(self) -> str:
+        """The hash of the newest event: it vouches for all before it."""
+        rows = self._all("SELECT hash FROM events ORDER BY seq DESC LIMIT 1", ())
+        return str(rows[0][0]) if rows else chain.GENESIS
+
+    def decision_hash(self, number: int) -> str:
+        """The hash of an experiment's decision: the same whenever it is asked for, unlike the head.
+
+        Raises:
+            UserError: the experiment is not decided.
+        """
+        rows = self._all("SELECT hash FROM events WHERE experiment = ? AND kind = 'decided'", (number,))
+        if not rows:
+            raise UserError(f"experiment {number} is not decided")
+        return str(rows[0][0])
+
+    def verify(self, known_heads: Iterable[str] = ()) -> None:
+        """Check the chain, the experiments, the arenas and the blobs; ``known_heads`` must be in the chain.
+
+        Raises:
+            LedgerBroken: names the first broken row.
+        """
+        with self._translated():
+            hashes = self._verify_chain()
+            for head in known_heads:
+                if head not in hashes:
+                    raise LedgerBroken(
+                        len(hashes), f"hash {head[:12]}…, kept elsewhere, is missing: events were cut off"
+                    )
+            self._verify_arenas()
+            self._verify_experiments()
+
+    def _verify_chain(self) -> set[str]:
+        problem = self._one("PRAGMA quick_check(1)")[0]
+        if problem != "ok":
+            raise LedgerBroken(0, f"SQLite finds the file damaged ({problem})")
+        return chain.check(
+            self._db.execute("SELECT seq, experiment, kind, payload, at, previous_hash, hash FROM events ORDER BY seq")
+        )
+
+    def _verify_arenas(self) -> None:
+        for fingerprint, content in self._all("SELECT fingerprint, content FROM arenas", ()):
+            if hashlib.sha256(content.encode()).hexdigest()[:16] != fingerprint:
+                raise LedgerBroken(0, f"arena {fingerprint} is not what its name says")
+
+    def _verify_experiments(self) -> None:
+        written = {row[0] for row in self._all("SELECT DISTINCT experiment FROM events", ())}
+        listed = {summary.number: summary for summary in self.summaries()}
+        if missing := written ^ listed.keys():
+            raise LedgerBroken(0, f"experiment {min(missing)} is not both listed and written")
+        for number, summary in listed.items():
+            if summarise(self.get(number)) != summary:
+                raise LedgerBroken(0, f"experiment {number} is listed otherwise than its events say")
+
+    def _advance(self, experiment: Experiment, value: Value | Closed) -> Experiment:
+        kind, payload = records.encode(value)
+        text, at = records.canonical(payload), self._now()
+        with self._transaction():
+            stored = self.get(experiment.number)
+            if _state(stored) != _state(experiment):
+                raise IllegalTransition(f"experiment {stored.number} has moved on to {stored.phase.value}")
+            if isinstance(value, Proposal):
+                patch = value.patch
+                row = (patch.sha256, patch.train_py)
+                self._db.execute("INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING", row)
+            after = advance(stored, records.decode(kind, json.loads(text), self._blob), at)
+            self._append(stored.number, kind, text, at)
+            self._project(after)
+        return after
+
+    def _append(self, experiment: int, kind: str, payload: str, at: str) -> None:
+        seq = int(self._one("SELECT coalesce(max(seq), 0) + 1 FROM events")[0])
+        previous = self.head_hash()
+        own = chain.link(previous, seq, experiment, kind, payload, at)
+        self._db.execute(
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", (seq, experiment, kind, payload, at, previous, own)
+        )
+
+    def _project(self, experiment: Experiment) -> None:
+        row = row_of(summarise(experiment))
+        marks = ", ".join("?" * len(row))
+        self._db.execute(f"INSERT OR REPLACE INTO experiments ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608
+
+    def _replay(self, number: int, rows: list[tuple[int, str, str, str]]) -> Experiment:
+        experiment: Experiment | None = None
+        for seq, kind, payload, at in rows:
+            try:
+                content = json.loads(payload)
+                if experiment is None:
+                    experiment = records.read_opened(number, content, at)
+                else:
+                    experiment = advance(experiment, records.decode(kind, content, self._blob), at)
+            except (KeyError, TypeError, ValueError, IllegalTransition) as error:
+                raise LedgerBroken(seq, f"it cannot be read ({type(error).__name__}: {error})") from error
+        assert experiment is not None  # noqa: S101 - rows is not empty
+        return experiment
+
+    def _blob(self, sha256: str) -> bytes:
+        rows = self._all("SELECT content FROM blobs WHERE sha256 = ?", (sha256,))
+        if not rows:
+            raise ValueError(f"the patch {sha256[:12]}… is missing")
+        content = bytes(rows[0][0])
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ValueError(f"the patch {sha256[:12]}… is not what its name says")
+        return content
+
+    def _numbers(self, where: str, values: tuple[object, ...], order: str = "number") -> list[int]:
+        sql = f"SELECT number FROM experiments WHERE {where} ORDER BY {order}"  # noqa: S608 - fixed texts
+        return [row[0] for row in self._all(sql, values)]
+
+    def _all(self, sql: str, values: tuple[object, ...]) -> list[Any]:
+        with self._translated():
+            rows: list[Any] = self._db.execute(sql, values).fetchall()
+            return rows
+
+    def _one(self, sql: str) -> Any:
+        return self._all(sql, ())[0]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:  # nothing of a failed transaction may stay; the error goes on
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise LedgerError(f"the ledger {self._path} cannot be used: {error}") from error
+
+
+def _state(experiment: Experiment) -> tuple[Phase, int, str | None]:
+    """Tells an experiment from its older values, whose phases may be the same."""
+    return experiment.phase, len(experiment.trials), experiment.commit

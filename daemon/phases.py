@@ -1,0 +1,119 @@
+"""The state machine of an experiment: which value may follow which, as pure functions of frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from daemon.model import Decision, Experiment, Outcome, Phase, Proposal, TrialResult
+from policies.interface import Verdict
+
+
+class IllegalTransition(Exception):  # noqa: N818 - says what was tried, and is a bug of the caller
+    """A value that may not follow what the experiment already holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialStarted:
+    """A trial is about to start with this seed."""
+
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """The experiment is a commit under ``refs/experiments/<n>``."""
+
+    commit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted:
+    """The experiment ended without a decision, by no fault of the candidate."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Git is in line with the decision; nothing follows."""
+
+
+Value = Proposal | Verdict | TrialStarted | TrialResult | Outcome | Committed | Interrupted
+FINAL = frozenset({Phase.CLOSED, Phase.INTERRUPTED})
+
+_AFTER = {
+    Proposal: frozenset({Phase.OPENED}),
+    Verdict: frozenset({Phase.PROPOSED}),
+    TrialStarted: frozenset({Phase.CHECKED, Phase.SCORED}),
+    TrialResult: frozenset({Phase.TRAINING}),
+    Outcome: frozenset({Phase.CHECKED, Phase.SCORED}),
+    Committed: frozenset({Phase.DECIDED}),
+    Closed: frozenset({Phase.DECIDED}),
+    Interrupted: frozenset({Phase.OPENED, Phase.PROPOSED, Phase.CHECKED, Phase.TRAINING, Phase.SCORED}),
+}
+
+
+def advance(experiment: Experiment, value: Value | Closed, at: str) -> Experiment:
+    """Return ``experiment`` with ``value`` added at the time ``at``.
+
+    Raises:
+        IllegalTransition: ``value`` may not come now.
+    """
+    if experiment.phase not in _AFTER[type(value)]:
+        raise _refusal(experiment, value, f"it is {experiment.phase.value}")
+    match value:
+        case Proposal():
+            return replace(experiment, proposal=value, phase=Phase.PROPOSED)
+        case Verdict():
+            return replace(experiment, verdict=value, phase=Phase.CHECKED)
+        case TrialStarted():
+            return _start(experiment, value)
+        case TrialResult():
+            return replace(experiment, trials=(*experiment.trials, value), phase=Phase.SCORED)
+        case Outcome():
+            return _decide(experiment, value)
+        case Committed():
+            return _commit(experiment, value)
+        case Interrupted():
+            events = (*experiment.events, f"interrupted: {value.reason}")
+            return replace(experiment, phase=Phase.INTERRUPTED, events=events, closed_at=at)
+        case Closed():
+            return _close(experiment, value, at)
+
+
+def _start(experiment: Experiment, value: TrialStarted) -> Experiment:
+    if not _allowed(experiment):
+        raise _refusal(experiment, value, "its verdict refuses it")
+    events = (*experiment.events, f"trial started with seed {value.seed}")
+    return replace(experiment, phase=Phase.TRAINING, events=events)
+
+
+def _decide(experiment: Experiment, value: Outcome) -> Experiment:
+    refused = value.decision is Decision.REFUSED
+    if refused == _allowed(experiment):
+        raise _refusal(experiment, value, "an experiment is refused exactly when its verdict refuses it")
+    if not refused and not experiment.trials:
+        raise _refusal(experiment, value, "it had no trial")
+    if value.decision is Decision.KEEP and experiment.val_bpb is None:
+        raise _refusal(experiment, value, "it has no score to be kept for")
+    return replace(experiment, outcome=value, phase=Phase.DECIDED)
+
+
+def _commit(experiment: Experiment, value: Committed) -> Experiment:
+    if experiment.commit is not None:
+        raise _refusal(experiment, value, f"it already is commit {experiment.commit}")
+    return replace(experiment, commit=value.commit)
+
+
+def _close(experiment: Experiment, value: Closed, at: str) -> Experiment:
+    if experiment.decision is Decision.KEEP and experiment.commit is None:
+        raise _refusal(experiment, value, "it is kept but not committed")
+    return replace(experiment, phase=Phase.CLOSED, closed_at=at)
+
+
+def _allowed(experiment: Experiment) -> bool:
+    return experiment.verdict is not None and experiment.verdict.allowed
+
+
+def _refusal(experiment: Experiment, value: object, why: str) -> IllegalTransition:
+    return IllegalTransition(f"experiment {experiment.number} cannot take a {type(value).__name__}: {why}")

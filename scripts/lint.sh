@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Format, lint, types and import rules.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+say "ruff"
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+say "mypy"
+.venv/bin/mypy
+say "import-linter"
+.venv/bin/lint-imports

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Every tier, in the order of what fails fastest; a tier whose tool is missing fails. Arguments go to the daemon's pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+# Spinning torch threads starve each other on small machines; see docs/log.md.
+export OMP_WAIT_POLICY=PASSIVE
+
+scripts/lint.sh
+say "the guest's tests, with torch"
+OMP_NUM_THREADS=1 .venv-train/bin/python -m pytest tests/guest
+say "the daemon's tests, with the engine"
+.venv/bin/python -m pytest tests/unit tests/architecture tests/integration tests/e2e tests/adversarial "$@"

@@ -1,0 +1,103 @@
+"""The bodies that the engine is sent, byte for byte. A change here is a change of the wall: read it as one.
+
+After a deliberate change: ``UPDATE_GOLDEN=1 pytest tests/unit/test_spec.py``, then review the diff.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from specs import LIMITS, a_spec
+
+from sandbox import spec as bodies
+from sandbox.interface import Slot
+from sandbox.rundir import RunDir
+
+GOLDEN = Path(__file__).parent / "golden"
+RUN = RunDir(root=Path("/lab-root/runs/00007-0"))
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("train", bodies.train_body(a_spec(), RUN)),
+        ("referee", bodies.referee_body(a_spec(), RUN)),
+        ("volume", bodies.volume_body(a_spec())),
+        ("train-gpu", bodies.train_body(a_spec(gpu="GPU-1234", runtime="runsc", slot=Slot(number=2)), RUN)),
+        ("train-cdi", bodies.train_body(a_spec(gpu="nvidia.com/gpu=0"), RUN)),
+    ],
+)
+def test_bodies_are_the_golden_ones(name: str, body: dict[str, Any]) -> None:
+    path = GOLDEN / f"{name}.json"
+    text = json.dumps(body, indent=2, sort_keys=True) + "\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert path.read_text() == text
+
+
+def all_text(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [str(key) for key in value] + [text for item in value.values() for text in all_text(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in all_text(item)]
+    return [str(value)]
+
+
+def test_nothing_a_proposer_wrote_reaches_a_body() -> None:
+    hostile = a_spec(train_py=b"SENTINEL-7f3a", prepare_py=b"x")
+    for body in (bodies.train_body(hostile, RUN), bodies.referee_body(hostile, RUN), bodies.volume_body(hostile)):
+        assert not [text for text in all_text(body) if "SENTINEL" in text]
+        assert body == next(
+            other
+            for other in (
+                bodies.train_body(a_spec(prepare_py=b"x"), RUN),
+                bodies.referee_body(a_spec(prepare_py=b"x"), RUN),
+                bodies.volume_body(a_spec(prepare_py=b"x")),
+            )
+            if other.get("Labels", {}).get(f"{bodies.LABEL}.role") == body["Labels"][f"{bodies.LABEL}.role"]
+        )
+
+
+def test_the_train_container_never_sees_validation_or_holdout() -> None:
+    targets = [m["Target"] for m in bodies.train_body(a_spec(), RUN)["HostConfig"]["Mounts"]]
+    sources = [m["Source"] for m in bodies.train_body(a_spec(), RUN)["HostConfig"]["Mounts"]]
+    assert sorted(targets) == ["/data/common", "/data/train", "/lab", "/out"]
+    assert "/lab-root/data" not in sources
+    assert not [source for source in sources if source.endswith(("/val", "/holdout", "/data/train"))]
+
+
+def test_every_bind_is_read_only_and_private() -> None:
+    for body in (bodies.train_body(a_spec(), RUN), bodies.referee_body(a_spec(), RUN)):
+        for mount in body["HostConfig"]["Mounts"]:
+            if mount["Type"] == "bind":
+                assert mount["ReadOnly"] is True
+                assert mount["BindOptions"] == {"Propagation": "rprivate"}
+
+
+def test_the_referee_only_reads_the_output_and_has_another_uid() -> None:
+    train, referee = bodies.train_body(a_spec(), RUN), bodies.referee_body(a_spec(), RUN)
+    out = [m for m in referee["HostConfig"]["Mounts"] if m["Target"] == "/out"]
+    assert [m["ReadOnly"] for m in out] == [True]
+    train_uid, train_gid = train["User"].split(":")
+    referee_uid, referee_gid = referee["User"].split(":")
+    assert train_uid != referee_uid
+    assert train_gid == referee_gid
+    assert "0" not in (train_uid, train_gid, referee_uid)
+
+
+def test_slots_share_no_uid() -> None:
+    slots = [Slot(number=n) for n in range(8)]
+    uids = [uid for slot in slots for uid in (slot.trainer_uid, slot.referee_uid)]
+    assert len(set(uids)) == len(uids)
+
+
+def test_swap_is_off_and_the_output_is_bounded() -> None:
+    config = bodies.train_body(a_spec(), RUN)["HostConfig"]
+    assert config["Memory"] == config["MemorySwap"] == LIMITS.memory_bytes
+    options = bodies.volume_body(a_spec())["DriverOpts"]["o"]
+    for option in (f"size={LIMITS.output_bytes}", "nr_inodes=", "noexec", "nosuid", "nodev", "mode=0750"):
+        assert option in options
