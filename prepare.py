@@ -135,6 +135,7 @@ SPLIT_PATTERN = (
 PACKING_BUFFER = 1000  # documents to choose from while packing a row
 PACKING_REFILL = 128  # documents read at a time
 
+TEXT_SUFFIXES = (".parquet", ".txt", ".md")
 TEXT_DOCUMENT_CHARACTERS = 16_384
 MAX_EVALUATION_SHARE = 0.12  # of a folder's documents, for each of val and holdout
 MIN_EVALUATION_ROWS = 16  # fewer rows would make a score of noise
@@ -250,7 +251,7 @@ def _parquet_documents(span: Span) -> Iterator[str]:
             batches = file.iter_batches(BATCH_DOCUMENTS, row_groups=[span.row_group], columns=[span.column])
             for batch in batches:
                 yield from (text for text in batch.column(0).to_pylist() if text is not None)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # damaged pages are an OSError to pyarrow
         raise UserError(f"{span.path} cannot be read: {_first_line(error)}.") from error
 
 
@@ -309,7 +310,9 @@ def _spans(path: Path, column: str) -> list[Span]:
     return [Span(path=path, row_group=None, column=column, text_bytes=path.stat().st_size)]
 
 
-def folder_source(folder: Path, *, column: str, name: str, licence: str) -> Source:
+def folder_source(
+    folder: Path, *, column: str, name: str, licence: str, suffixes: tuple[str, ...] = TEXT_SUFFIXES
+) -> Source:
     """Return a folder's text as a source, with its documents split by hash.
 
     Raises:
@@ -317,10 +320,9 @@ def folder_source(folder: Path, *, column: str, name: str, licence: str) -> Sour
     """
     if not folder.is_dir():
         raise UserError(f"the folder {folder} does not exist.")
-    wanted = {".parquet", ".txt", ".md"}
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in wanted and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in suffixes and path.is_file())
     if not paths:
-        raise UserError(f"the folder {folder} holds no .parquet, .txt or .md file.")
+        raise UserError(f"the folder {folder} holds no {', '.join(suffixes)} file.")
     spans = [span for path in paths for span in _spans(path, column)]
     total_bytes = sum(span.text_bytes for span in spans)
     # Twice what the evaluation needs at 5 bytes a token (packing crops), but never more than the share.
@@ -338,7 +340,10 @@ def sample_source() -> Source:
     if not any(folder.glob("*.parquet")):
         raise UserError(f"the sample text is not in {folder}; set AUTORESEARCH_SAMPLE_DIR to the folder that has it.")
     licence = "public domain: King James Version (1769), from Debian's bible-kjv-text; Crown prerogative in the UK"
-    return folder_source(folder, column="text", name="sample: King James Version", licence=licence)
+    name = "sample: King James Version"
+    return folder_source(
+        folder, column="text", name=name, licence=licence, suffixes=(".parquet",)
+    )  # not its licence note
 
 
 def climbmix_source(shards: int) -> Source:

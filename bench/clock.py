@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from common import a_lab, machine, spread
 
 from daemon.lab import Lab
-from daemon.loop import TrialPlan
+from daemon.trial import TrialPlan
 from sandbox.docker_engine import Engine
 from sandbox.interface import RunStatus
 

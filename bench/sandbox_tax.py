@@ -14,8 +14,7 @@ from dataclasses import replace
 
 from common import a_lab, bare, machine, spread
 
-from daemon.loop import TrialPlan
-from daemon.trial import Listener, run_trial
+from daemon.trial import Listener, TrialPlan, run_trial
 
 
 def main() -> None:

@@ -162,10 +162,9 @@ def image_build(
 @image_app.command("check")
 def image_check(variant: Annotated[Literal["cpu", "cuda"], typer.Option()] = "cpu") -> None:
     """Say whether the engine has the image of these sources; exits with 2 when it has not."""
-    from sandbox.image import image_tag
-
     from daemon.lab import find_image
     from sandbox.docker_engine import Engine
+    from sandbox.image import image_tag
 
     find_image(Engine(), image_tag(variant))
     typer.echo(f"{image_tag(variant)} is up to date")

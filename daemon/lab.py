@@ -10,10 +10,10 @@ from pathlib import Path
 from daemon import hardware, settings
 from daemon.dataset import Dataset
 from daemon.ledger import Ledger
-from daemon.loop import TrialPlan
 from daemon.model import Arena, UserError
 from daemon.payload import payload
 from daemon.settings import STATE, Profile, Settings
+from daemon.trial import TrialPlan
 from daemon.workspace import Workspace
 from sandbox import image
 from sandbox.docker_engine import Engine

@@ -13,7 +13,7 @@ from daemon.ledger import Committed, Interrupted, Ledger, TrialStarted
 from daemon.model import Arena, Decision, Experiment, OurFault, Outcome, Patch, Phase, Proposal, TrialStatus, UserError
 from daemon.observe import ExperimentClosed, FaultSeen, Observers, PhaseEntered, Recovered
 from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed, Proposer
-from daemon.trial import Executor, Listener
+from daemon.trial import Executor, Listener, TrialPlan
 from daemon.workspace import Workspace, commit_message
 from policies.interface import Policy
 from sandbox.interface import Cancelled, SandboxSpec
@@ -21,16 +21,6 @@ from sandbox.interface import Cancelled, SandboxSpec
 BACKOFF_SECONDS = (5.0, 15.0, 60.0, 180.0)
 MAX_INTERRUPTIONS = 3
 MAX_FAILED_PROPOSALS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialPlan:
-    """What the loop asks of one trial; the lab turns it into a sandbox's spec."""
-
-    train_py: bytes
-    run_id: str
-    seed: int
-    free_startup_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,5 +66,5 @@ class Observers:
         for observer in self._observers:
             try:
                 observer.notify(event)
-            except Exception:
+            except Exception:  # an observer is decoration: whatever is wrong with it, the loop goes on
                 log.exception("an observer failed on %s", type(event).__name__)

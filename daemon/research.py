@@ -17,13 +17,14 @@ from daemon.decide import Greedy
 from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.lifecycle import StopFlag, lab_lock
-from daemon.loop import Loop, TrialPlan
+from daemon.loop import Loop
 from daemon.model import TrialResult, UserError
 from daemon.observe import Event, ExperimentClosed, Observers, PhaseEntered
 from daemon.payload import root
 from daemon.proposers import interface as proposers
-from daemon.trial import Listener, SerialExecutor, run_trial
+from daemon.trial import Listener, SerialExecutor, TrialPlan, run_trial
 from policies import config
+from policies.interface import Policy
 from sandbox import preflight
 from sandbox.interface import MAX_TRAIN_PY_BYTES
 
@@ -67,7 +68,7 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag) -> Loo
         ledger=ledger,
         workspace=lab.workspace,
         proposer=proposers.load(settings.proposer.name, options),
-        policies=config.load(lab.read("policy.yaml").decode("utf-8", errors="replace")),
+        policies=_policies(lab),
         executor=SerialExecutor(lab.wall.sandbox),
         plan=lab.spec,
         rule=Greedy(min_gain_bpb=settings.decide.min_gain_bpb),
@@ -79,6 +80,13 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag) -> Loo
         cancel=stop,
         sleep=stop.wait,
     )
+
+
+def _policies(lab: Lab) -> Sequence[Policy]:
+    try:
+        return config.load(lab.read("policy.yaml").decode("utf-8", errors="replace"))
+    except config.PolicyError as error:
+        raise UserError(str(error)) from error
 
 
 def one_trial(directory: Path, file: Path, stop: StopFlag, console: Console) -> TrialResult:

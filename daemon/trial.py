@@ -28,6 +28,16 @@ class Listener:
     cancel: Callable[[], bool] = lambda: False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialPlan:
+    """One trial as the loop thinks of it; the lab turns it into a sandbox's spec."""
+
+    train_py: bytes
+    run_id: str
+    seed: int
+    free_startup_seconds: float | None
+
+
 class Executor(Protocol):
     """Where trials run: here and one by one today, on other hosts tomorrow."""
 

@@ -22,7 +22,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 GUEST = "autoresearch_guest"
-DOC_CALLS = {"_add_docstr", "add_docstr", "add_docstr_all", "add_newdoc", "parse_kwargs"}
+DOC_CALLS = {"_add_docstr", "add_docstr", "add_docstr_all", "add_newdoc"}
+# numpy.ma insists on the return types in numpy's docstrings when it is imported.
+READ_BY_NUMPY = re.compile(r"\s*\w+ : (ndarray|any|one ndarray or tuple of ndarrays)")
 MEANT_FOR_MACHINES = re.compile(r"#\s*type:|#!|#.*coding[:=]")
 
 
@@ -103,12 +105,16 @@ def _docstrings(tree: ast.AST, lines: list[str]) -> list[Span]:
     spans = []
     for constant in _documentation(tree):
         first, last = constant.lineno - 1, (constant.end_lineno or 0) - 1
-        breaks = "\n" * (last - first)
-        constant.value, constant.kind = breaks, None
+        blanked = "\n".join([*("" if i in (first, last) else _kept(lines[i]) for i in range(first, last)), ""])
+        constant.value, constant.kind = blanked, None
         start = (first, _column(lines[first], constant.col_offset))
         end = (last, _column(lines[last], constant.end_col_offset or 0))
-        spans.append((start, end, f'"""{breaks}"""' if breaks else '""'))
+        spans.append((start, end, f'"""{blanked}"""' if blanked else '""'))
     return spans
+
+
+def _kept(line: str) -> str:
+    return line if READ_BY_NUMPY.fullmatch(line) else ""
 
 
 def _column(line: str, offset_bytes: int) -> int:
@@ -148,13 +154,22 @@ def _name(node: ast.AST) -> str:
 
 
 def _texts(node: ast.AST) -> Iterator[ast.Constant]:
-    """Plain strings in an expression; those inside an f-string have no place of their own in 3.11's tree."""
-    if isinstance(node, ast.JoinedStr):
-        return
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node
-    for child in ast.iter_child_nodes(node):
-        yield from _texts(child)
+    """The plain strings that an expression puts together: by ``+``, in a tuple, or before ``.format(...)``.
+
+    Not the arguments of calls (``getattr(f, "__doc__")``), not what ``%`` fills (a blank takes no arguments), and not
+    the pieces of an f-string, which have no place of their own in 3.11's tree.
+    """
+    match node:
+        case ast.Constant(value=str()):
+            yield node
+        case ast.BinOp(op=ast.Add(), left=left, right=right):
+            yield from _texts(left)
+            yield from _texts(right)
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            for part in parts:
+                yield from _texts(part)
+        case ast.Call(func=ast.Attribute(value=text, attr="format")):
+            yield from _texts(text)
 
 
 def _comments(text: str) -> Iterator[Span]:

@@ -2,8 +2,8 @@
 
 A lab's git directory, configuration and attributes are not trusted to be harmless: hooks, filters,
 fsmonitor, textconv and external diffs are programs that git starts. Here none of them runs: what can be
-switched off by name is (``_CONFIG``), and filters, whose names are anybody's choice, apply only to
-commands that read or write work trees, of which there is none here.
+switched off by name is (``_CONFIG``); filters, whose names are anybody's choice, apply to work trees,
+which no command here reads but the one that writes the index (:meth:`Git.stage`).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class NotALab(UserError):  # noqa: N818 - says what the folder is, in the user's
     """The folder is no lab."""
 
 
-class _Failed(WorkspaceError):
+class _Failed(WorkspaceError):  # noqa: N818 - the same, with git's exit status
     def __init__(self, command: str, status: int, stderr: str) -> None:
         said = clean(stderr, 500) or f"it ended with status {status}"
         super().__init__(f"git {command} failed: {said}")
@@ -139,7 +139,23 @@ class Git:
     def index(self, names: Sequence[str]) -> dict[str, Entry]:
         """What the index holds of these names; a file in conflict shows as one of its stages."""
         lines = self._lines("ls-files", "-z", "--stage", "--", *names)
-        return {name: entry for name, entry in (_staged(line) for line in lines)}
+        return dict(_staged(line) for line in lines)
+
+    def stage(self, entries: Mapping[str, Entry]) -> None:
+        """Add entries to the index, beside what is staged there.
+
+        Writing the index compares files as young as the index itself with their blobs, and so runs their
+        filters [seen]: each one that is configured is set to nothing.
+        """
+        keys = (self.maybe("config", "--name-only", "-z", "--get-regexp", r"^filter\.") or "").split("\0")
+        drivers = {key.rpartition(".")[0] for key in keys if key}
+        off = {f"{driver}.{what}": "" for driver in sorted(drivers) for what in ("clean", "smudge", "process")}
+        off |= {f"{driver}.required": "false" for driver in drivers}
+        environment = {"GIT_CONFIG_COUNT": str(len(off))}
+        for number, (key, value) in enumerate(off.items()):
+            environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        lines = "".join(f"{entry.mode} {entry.sha} 0\t{name}\0" for name, entry in entries.items())
+        self.run("update-index", "--add", "-z", "--index-info", stdin=lines.encode(), **environment)
 
     def write_blob(self, content: bytes) -> Entry:
         name = self.run("hash-object", "-w", "--no-filters", "--stdin", stdin=content).decode().strip()

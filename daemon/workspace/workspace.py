@@ -159,10 +159,11 @@ class Workspace:
             return
         if checked_out := self._checked_out():
             raise WorkspaceError(checked_out)
-        self._git.update_ref(self._ref, commit, expected_tip)
+        self._git.update_ref(self._ref, commit, sha(expected_tip))
 
     def diff(self, base: str, commit: str) -> str:
         """The change of train.py from one commit to another as a unified diff; text from the wall, not cleaned."""
+        # diff-tree, unlike diff, runs no program and paints nothing unless asked to; said once more all the same.
         flags = ("--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "--text", "-p", "-r")
         return self._git.run("diff-tree", *flags, sha(base), sha(commit), "--", "train.py").decode(
             "utf-8", errors="replace"
@@ -224,7 +225,7 @@ def _commit_files(git: Git, head: str | None, files: Mapping[str, bytes], messag
     blobs = {name: git.write_blob(content) for name, content in files.items()}
     for name, content in files.items():
         write_atomically(git.lab / name, content)
-        git.run("update-index", "--add", "--cacheinfo", f"100644,{blobs[name].sha},{name}")
+    git.stage(blobs)
     tree = git.write_tree((git.tree(head) if head else {}) | blobs)
     author = (git.maybe("config", "user.name") or IDENTITY[0], git.maybe("config", "user.email") or IDENTITY[1])
     commit = git.write_commit(tree, [head] if head else [], message, None, author)

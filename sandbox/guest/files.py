@@ -55,26 +55,27 @@ def read_plain_file(path: Path, limit: int) -> bytearray:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise Invalid(f"{name} cannot be opened: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode):
-            raise Invalid(f"{name} is not a regular file")
-        if facts.st_nlink != 1:
-            raise Invalid(f"{name} has {facts.st_nlink} names (hard links)")
-        if not 0 < facts.st_size <= limit:
-            raise Invalid(f"{name} has {facts.st_size} bytes; allowed are 1 to {limit}")
-        if os.lseek(descriptor, 0, os.SEEK_HOLE) < facts.st_size:
-            raise Invalid(f"{name} is a sparse file")
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        return _read_exactly(file, facts.st_size, name)
+    try:
+        return _read_plain(descriptor, limit, name)
+    finally:
+        os.close(descriptor)
 
 
-def _read_exactly(file: Any, size: int, name: str) -> bytearray:
-    data = bytearray(size)
+def _read_plain(descriptor: int, limit: int, name: str) -> bytearray:
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        raise Invalid(f"{name} is not a regular file")
+    if facts.st_nlink != 1:
+        raise Invalid(f"{name} has {facts.st_nlink} names (hard links)")
+    if not 0 < facts.st_size <= limit:
+        raise Invalid(f"{name} has {facts.st_size} bytes; allowed are 1 to {limit}")
+    if os.lseek(descriptor, 0, os.SEEK_HOLE) < facts.st_size:
+        raise Invalid(f"{name} is a sparse file")
+    data = bytearray(facts.st_size)
     view, done = memoryview(data), 0
-    while done < size:
-        count = file.readinto(view[done:])
-        if not count:
+    while done < len(data):
+        count = os.preadv(descriptor, [view[done : done + 2**30]], done)
+        if count == 0:
             raise Invalid(f"{name} became shorter while it was read")
         done += count
     return data

@@ -85,6 +85,7 @@ def growth(name: str, limit: int) -> Guard:
     multiply what they are given.
     """
     sized = (int, float) if name.startswith("aten.arange") else int
+    by_sides = name.startswith(("aten.eye", "aten.tril_indices", "aten.triu_indices"))
     multiplies = name.startswith(("aten.repeat", "aten.tile"))
 
     def asked(value: Any) -> float:
@@ -95,9 +96,10 @@ def growth(name: str, limit: int) -> Guard:
         return max(1, abs(value))
 
     def check(args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        asks = [asked(value) for value in (*args, *kwargs.values())]
         times = args[0].numel() if multiplies else 1
-        for value in (*args, *kwargs.values()):
-            _require(asked(value) * times <= limit, f"{name} asks for more than {limit} elements")
+        total = math.prod(asks) if by_sides else max(asks) * times
+        _require(total <= limit, f"{name} asks for more than {limit} elements")
 
     return check
 

@@ -31,13 +31,13 @@ def _row_nats(logits: Tensor, targets: Tensor) -> Tensor:
     """Nats of each target for (rows, T, V) logits, in float32 or float64."""
     wide = torch.float64 if logits.dtype is torch.float64 else torch.float32
     shifted = logits.to(wide) - logits.amax(-1, keepdim=True).to(wide)
-    picked = shifted.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    total = shifted.exp_().sum(-1)
-    # The largest term is exp(0), so an honest row sums to [1, V]; normalised, `exp_` over `total` sums to one.
-    ones = torch.mv(shifted.flatten(0, 1), shifted.new_ones(shifted.size(-1))).view_as(total) / total
+    log_total = shifted.exp().sum(-1).log()
+    nats = log_total - shifted.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    # Belt: what was used as log-probabilities must sum to one. NaN fails the comparison too.
+    ones = shifted.sub_(log_total.unsqueeze(-1)).exp_().sum(-1)
     if not bool(((ones - 1).abs() <= NORMALISATION_TOLERANCE).all()):
-        raise Invalid("the probabilities of a position do not sum to one")
-    return total.log() - picked
+        raise Invalid("the logits of a position are no distribution: NaN, infinite, or not summing to one")
+    return nats
 
 
 def token_nats(logits: Tensor, targets: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ IMAGE = "autoresearch-train:cpu"
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     engine = Engine()
-    find_image(engine, IMAGE)
+    find_image(engine, IMAGE)  # fails when the image is missing or stale
     return engine
 
 

@@ -250,6 +250,11 @@ def test_texts_given_to_docstring_functions_go_and_templates_stay() -> None:
     assert "kernel template" in result
 
 
+def test_names_that_a_call_is_given_stay() -> None:
+    source = 'w.__doc__ = getattr(f, "__doc__")\nw.__doc__ = """\n%s\n""" % x\n'
+    assert blank(source) == source
+
+
 def test_what_might_come_out_as_another_program_is_left_alone() -> None:
     with pytest.raises(subprocess.CalledProcessError):
         blank("x = 1\r# to some a line of its own, to others not\n")

@@ -125,7 +125,8 @@ def test_several_processes_give_what_one_gives(tmp_path: Path) -> None:
     code = (
         "import os, sys, prepare\n"
         "prepare.SHARD_TEXT_BYTES = 500_000\n"
-        "os.sched_getaffinity = lambda _: set(range(int(sys.argv.pop(1))))\n"
+        "cores = int(sys.argv.pop(1))\n"
+        "os.sched_getaffinity = lambda _: set(range(cores))\n"
         "if __name__ == '__main__': sys.exit(prepare.main(sys.argv[1:]))\n"
     )
     for cores in ("1", "3"):
@@ -221,7 +222,7 @@ def test_a_killed_preparation_leaves_nothing_that_looks_whole(tmp_path: Path, mo
     assert not (tmp_path / "data" / ".preparing").exists()
 
 
-@pytest.mark.parametrize("moves", range(1, 9))
+@pytest.mark.parametrize("moves", [1, 2, 5, 8])
 def test_killed_between_two_moves(tmp_path: Path, moves: int) -> None:
     """Old data in place, new data half moved in: there is no manifest, and the next run mends it."""
     data, texts = tmp_path / "data", tmp_path / "texts"
@@ -341,7 +342,7 @@ def test_missing_and_empty_folders(tmp_path: Path, capsys: pytest.CaptureFixture
     data = tmp_path / "data"
     assert "does not exist" in wrong(capsys, "--source", tmp_path / "nothing", "--data", data)
     (tmp_path / "empty").mkdir()
-    assert "holds no .parquet, .txt or .md file" in wrong(capsys, "--source", tmp_path / "empty", "--data", data)
+    assert "holds no .parquet, .txt, .md file" in wrong(capsys, "--source", tmp_path / "empty", "--data", data)
     assert not data.exists()
 
 
