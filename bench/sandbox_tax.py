@@ -30,9 +30,7 @@ def main() -> None:
             began = time.monotonic()
             bare(lab, train_py, lab.settings.limits().cpus, arguments.seconds)
             bare_seconds = time.monotonic() - began
-            plan = TrialPlan(
-                train_py=train_py.read_bytes(), run_id=f"tax-{pair}", seed=1337, free_startup_seconds=None
-            )
+            plan = TrialPlan(train_py=train_py.read_bytes(), run_id=f"tax-{pair}", seed=1337, free_startup_seconds=None)
             spec = lab.spec(plan)
             spec = replace(spec, times=replace(spec.times, train_seconds=arguments.seconds))
             result = run_trial(lab.wall.sandbox, spec, Listener())

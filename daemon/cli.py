@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 
 from daemon import output
+from daemon.lab import Lab
+from daemon.lifecycle import StopFlag
 from daemon.model import OurFault, UserError
 from sandbox.interface import Cancelled, SandboxUnavailable
 
@@ -60,16 +62,15 @@ def init(
     tag: Annotated[str, typer.Option(help="Name of the branch autoresearch/<tag>.", show_default="today")] = "",
 ) -> None:
     """Make a lab: train.py, prepare.py, program.md, lab.toml and policy.yaml in a git repository."""
-    from daemon import lab
+    from daemon.lab import init as make_lab
 
-    lab.init(directory, profile, tag or datetime.now().strftime("%b%d").lower())
+    make_lab(directory, profile, tag or datetime.now().strftime("%b%d").lower())
     typer.echo(f"made the lab {directory} (profile {profile}); next: autoresearch prepare --sample --lab {directory}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def prepare(context: typer.Context, lab: LabOption = HERE) -> None:
     """Prepare the lab's data by its own prepare.py: --sample, --source DIR, or --shards N; --verify rehashes."""
-    from daemon.lab import Lab
     from daemon.research import run_prepare
 
     sys.exit(run_prepare(Lab(lab), context.args))
@@ -170,15 +171,11 @@ def image_check(variant: Annotated[Literal["cpu", "cuda"], typer.Option()] = "cp
     typer.echo(f"{image_tag(variant)} is up to date")
 
 
-def _lab(directory: Path) -> output.Lab:
-    from daemon.lab import Lab
-
+def _lab(directory: Path) -> Lab:
     return Lab(directory)
 
 
 @contextmanager
-def _stopping() -> Iterator[output.StopFlag]:
-    from daemon.lifecycle import StopFlag
-
+def _stopping() -> Iterator[StopFlag]:
     with StopFlag().listening() as stop:
         yield stop

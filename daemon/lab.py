@@ -194,7 +194,7 @@ def find_image(engine: Engine, reference: str) -> dict[str, str]:
         UserError: there is none, or it was built from other sources than these.
     """
     found = engine.image(reference)
-    variant = "cuda" if reference.endswith(":cuda") else "cpu"
+    variant: image.Variant = "cuda" if reference.endswith(":cuda") else "cpu"
     command = f"build it with `autoresearch image build --variant {variant}`"
     if found is None or image.CONTENTS_LABEL not in found.labels:
         raise UserError(f"the engine has no sandbox image {reference}; {command}")

@@ -165,8 +165,8 @@ class Loop:
 
     def _free_startup_seconds(self) -> float:
         """What start-up costs nothing: the slowest baseline of this arena, plus the margin."""
-        baselines = [e for e in self.ledger.experiments(arena=self.arena.fingerprint) if e.champion is None]
-        slowest = max((t.startup_seconds for e in baselines for t in e.trials), default=0.0)
+        rows = self.ledger.summaries(arena=self.arena.fingerprint)
+        slowest = max((row.startup_seconds / max(1, row.trials) for row in rows if row.champion is None), default=0.0)
         return slowest + self.startup_margin_seconds
 
     def _finish(self, experiment: Experiment, champion: Experiment | None = None) -> Experiment:
@@ -174,9 +174,7 @@ class Loop:
         assert experiment.proposal is not None and experiment.outcome is not None  # noqa: S101 - it was decided
         if experiment.commit is None:
             message = commit_message(experiment, self.ledger.decision_hash(experiment.number))
-            commit = self.workspace.record(
-                experiment.number, experiment.proposal.patch, message, experiment.opened_at
-            )
+            commit = self.workspace.record(experiment.number, experiment.proposal.patch, message, experiment.opened_at)
             experiment = self.ledger.add(experiment, Committed(commit=commit))
         if experiment.decision is Decision.KEEP and experiment.commit is not None:
             self.workspace.advance(experiment.commit, experiment.base_commit)

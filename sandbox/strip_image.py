@@ -46,7 +46,7 @@ SITE = (
     "nvidia/*/include nvidia/*/*/include pip pip-*"
 )
 CPU_ONLY = "torch/include"  # without a compiler nothing can use them; inductor on a CUDA image can
-TEXT_SUFFIXES = (".md", ".rst", ".txt", ".html", ".pyi", ".pyx", ".pxd", ".ipynb", ".tex", ".1", ".cmake", ".pdf")
+TEXT_SUFFIXES = (".md", ".rst", ".txt", ".html", ".pyi", ".pyx", ".pxd", ".ipynb", ".tex", ".cmake", ".pdf")
 KEPT_TEXT = ("entry_points.txt", "top_level.txt")
 
 

@@ -31,13 +31,25 @@ def _row_nats(logits: Tensor, targets: Tensor) -> Tensor:
     """Nats of each target for (rows, T, V) logits, in float32 or float64."""
     wide = torch.float64 if logits.dtype is torch.float64 else torch.float32
     shifted = logits.to(wide) - logits.amax(-1, keepdim=True).to(wide)
-    log_total = shifted.exp().sum(-1).log()
-    nats = log_total - shifted.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    # Belt: what was used as log-probabilities must sum to one. NaN fails the comparison too.
-    ones = shifted.sub_(log_total.unsqueeze(-1)).exp_().sum(-1)
-    if not bool(((ones - 1).abs() <= NORMALISATION_TOLERANCE).all()):
+    picked = shifted.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    total = shifted.exp_().sum(-1)
+    log_total = total.log()
+    _check_normalised(total, log_total, logits.size(-1))
+    return log_total - picked
+
+
+def _check_normalised(total: Tensor, log_total: Tensor, vocab_size: int) -> None:
+    """Check at every position that the nats used belong to a distribution.
+
+    The largest of the V terms is exp(0), so the sum lies in [1, V], and the probabilities
+    exp(shifted) * exp(-log_total) sum to one. The sum is taken before the factor, not after: a second pass over all
+    logits costs a tenth of the scoring speed on two cores and can find nothing more. NaN fails every comparison.
+    """
+    slack = 1 + NORMALISATION_TOLERANCE
+    in_range = (total >= 1 / slack) & (total <= vocab_size * slack)
+    normalised = (total * (-log_total).exp() - 1).abs() <= NORMALISATION_TOLERANCE
+    if not bool((in_range & normalised).all()):
         raise Invalid("the logits of a position are no distribution: NaN, infinite, or not summing to one")
-    return nats
 
 
 def token_nats(logits: Tensor, targets: Tensor) -> Tensor:

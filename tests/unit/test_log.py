@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,5 +59,5 @@ def test_memory_is_bounded_for_any_input(chunks: list[bytes]) -> None:
 def test_how_the_output_is_cut_into_chunks_does_not_matter(content: bytes, cuts: list[int]) -> None:
     content = content.replace(b"\r", b"")
     edges = sorted({0, len(content), *(cut for cut in cuts if cut < len(content))})
-    pieces = [content[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [content[a:b] for a, b in itertools.pairwise(edges)]
     assert fed(*pieces).text() == fed(content).text()
