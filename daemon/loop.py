@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from policies.engine import check
-
 from daemon.decide import Replicate, Rule, decide, outcome_of
 from daemon.ledger import Committed, Interrupted, Ledger, TrialStarted
 from daemon.model import Arena, Decision, Experiment, OurFault, Outcome, Patch, Phase, Proposal, TrialStatus, UserError
@@ -15,6 +13,7 @@ from daemon.observe import ExperimentClosed, FaultSeen, Observers, PhaseEntered,
 from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed, Proposer
 from daemon.trial import Executor, Listener, TrialPlan
 from daemon.workspace import Workspace, commit_message
+from policies.engine import check
 from policies.interface import Policy
 from sandbox.interface import Cancelled, SandboxSpec
 

@@ -16,6 +16,8 @@ from sandbox.runner import Runner, State
 from sandbox.supervise import Ending, Event, Happening, Mailbox, Watch
 
 DRAIN_SECONDS = 2.0  # the last output may arrive after the end; a stream that outlasts this is not waited for
+KILLED_CODES = (128 + signal.SIGKILL, 128 + signal.SIGTERM)
+SECOND_LOOK_SECONDS = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class Watched:
     def _on_end(self, at: float) -> None:
         self.mailbox.put(Event(Happening.ENDED, at))
 
-    def final_state(self) -> State:
+    def final_state(self, killed_by_us: bool = False) -> State:
         """The last word on the ended run.
 
         Raises:
@@ -60,6 +62,11 @@ class Watched:
         """
         self.runner.drained.wait(DRAIN_SECONDS)
         state = self.runner.state()
+        if state.exit_code in KILLED_CODES and not state.oom_killed and not killed_by_us:
+            # It may have been ended from outside: by somebody's `docker rm -f`, or by an engine that shuts down.
+            # Then the engine is busy removing it, or gone, in a moment, and nobody is to be judged.
+            time.sleep(SECOND_LOOK_SECONDS)
+            state = self.runner.state()
         if state.running:
             raise SandboxUnavailable("the engine stopped watching a running container; was it restarted?")
         return state
@@ -90,7 +97,7 @@ class TrialSession:
         clock = Clock(spec.times, started_at=train.started_at)
         watch = Watch(clock=clock, mailbox=train.mailbox, release=release, kill=train.runner.kill, cancel=cancel)
         ending = watch.until_ended()
-        state = train.final_state()
+        state = train.final_state(killed_by_us=ending.killed_for is not None)
         status, reason = classify(ending, state, clock.released_at is not None, spec, train.text())
         return RunResult(
             status=status,
@@ -118,7 +125,7 @@ class TrialSession:
         clock = Clock(rules, started_at=opened_at)
         watch = Watch(clock=clock, mailbox=referee.mailbox, release=_nothing, kill=referee.runner.kill, cancel=cancel)
         ending = watch.until_ended()
-        state = referee.final_state()
+        state = referee.final_state(killed_by_us=ending.killed_for is not None)
         status, reason = classify(ending, state, True, spec, referee.errors.text())
         return RunResult(
             status=status,

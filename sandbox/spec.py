@@ -106,7 +106,7 @@ def _hardened(spec: SandboxSpec, role: str, *, uid: int, cpus: tuple[int, ...]) 
         "Tty": False,
         "OpenStdin": False,
         "Labels": labels(spec, role),
-        "HostConfig": _host_config(spec, cpus),
+        "HostConfig": _host_config(spec, uid, cpus),
     }
     if spec.gpu:
         body["HostConfig"]["DeviceRequests"] = [_gpu_request(spec.gpu)]
@@ -122,6 +122,7 @@ def _environment(spec: SandboxSpec) -> list[str]:
         "HOME": "/tmp",  # noqa: S108 - inside the container
         "TMPDIR": "/tmp",  # noqa: S108
         "LANG": "C.UTF-8",
+        "USER": "lab",  # the slot's uid has no name, and torch asks for one
         "PYTHONSAFEPATH": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
@@ -138,8 +139,14 @@ def _environment(spec: SandboxSpec) -> list[str]:
     return [f"{name}={value}" for name, value in variables.items()]
 
 
-def _host_config(spec: SandboxSpec, cpus: tuple[int, ...]) -> Body:
+def _host_config(spec: SandboxSpec, uid: int, cpus: tuple[int, ...]) -> Body:
     limits = spec.limits
+
+    def tmpfs(execution: str, size_bytes: int) -> str:
+        # Owned by the container's own user: runc may give a tmpfs the mode of the folder it covers, whatever is asked.
+        owner = f"uid={uid},gid={spec.slot.gid},mode=0700"
+        return f"rw,{execution},nosuid,nodev,size={size_bytes},nr_inodes={limits.inodes},{owner}"
+
     return {
         "NetworkMode": "none",
         "ReadonlyRootfs": True,
@@ -157,10 +164,10 @@ def _host_config(spec: SandboxSpec, cpus: tuple[int, ...]) -> Body:
             {"Name": "fsize", "Soft": limits.output_bytes, "Hard": limits.output_bytes},
         ],
         "Tmpfs": {
-            "/tmp": _tmpfs("noexec", limits.tmp_bytes, limits.inodes),  # noqa: S108
+            "/tmp": tmpfs("noexec", limits.tmp_bytes),  # noqa: S108
             # Inductor and Triton load what they compile, and nothing can be loaded from a noexec mount.
-            "/cache": _tmpfs("exec", limits.cache_bytes, limits.inodes),
-            "/dev/shm": _tmpfs("noexec", limits.shm_bytes, limits.inodes),  # noqa: S108
+            "/cache": tmpfs("exec", limits.cache_bytes),
+            "/dev/shm": tmpfs("noexec", limits.shm_bytes),  # noqa: S108
         },
         "IpcMode": "private",
         "CgroupnsMode": "private",
@@ -177,10 +184,6 @@ def _host_config(spec: SandboxSpec, cpus: tuple[int, ...]) -> Body:
 
 def cpuset(cpus: tuple[int, ...]) -> str:
     return ",".join(str(cpu) for cpu in cpus)
-
-
-def _tmpfs(execution: str, size_bytes: int, inodes: int) -> str:
-    return f"rw,{execution},nosuid,nodev,size={size_bytes},nr_inodes={inodes},mode=1777"
 
 
 def _bind(source: str, target: str) -> Body:

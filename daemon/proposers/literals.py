@@ -13,10 +13,9 @@ and is searched where an assignment of a literal to one name carries a range: ``
 from __future__ import annotations
 
 import ast
-import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NoReturn, cast
 
@@ -28,14 +27,19 @@ from daemon.model import UserError
 Value = bool | int | float | str
 Kind = Literal["log", "lin", "int", "choice"]
 SIGNIFICANT_DIGITS = 4
-MAX_BLOCK_BYTES = 64 * 1024  # as much as a whole train.py may have
+MAX_NUMBER = 1e15  # integers below it are exact as floats
+MAX_ASSIGNMENT_BYTES = 200
+MAX_LINE_BYTES = 2000
 
 _BEGIN = re.compile(rb"^[ \t]*# --- hyperparameters \((\w+) profile\)[ \t]*\r?$", re.MULTILINE)
 _END = re.compile(rb"^[ \t]*# --- end\b.*$", re.MULTILINE)
-_KIND = re.compile(r"#\s*(log|lin|int|choice)(?=\s)")
-_RANGE = re.compile(r"#\s*(?:log|lin|int)\s+(\S+?)\.\.([^\s;]+)\s*(?:;\s*(.*))?$")
-_CHOICE = re.compile(r"""#\s*choice((?:\s+(?:"[^"]*"|'[^']*'|[^\s;"']+))+)\s*(?:;\s*(.*))?$""")
+_HINT = re.compile(rb"#[ \t]*(?:log|lin|int|choice)[ \t]")
+_KIND = re.compile(r"#[ \t]*(?:log|lin|int|choice)[ \t]")
+_RANGE = re.compile(r"#\s*(?:log|lin|int)\s+(\S+?)\.\.([^\s;]+)\s*(?:;\s*(.*))?")
+_CHOICE = re.compile(r"""#\s*choice((?:\s+(?:"[^"]*"|'[^']*'|[^\s;"']+))+)\s*(?:;\s*(.*))?""")
 _TOKEN = re.compile(r""""[^"]*"|'[^']*'|[^\s;"']+""")
+_POWER = re.compile(r"(\d{1,4}) ?\*\* ?(\d{1,2})", re.ASCII)
+_NOT_PLAIN = "a range comment belongs behind one plain assignment on one line, NAME = literal"
 
 
 class SpaceError(UserError):
@@ -78,7 +82,7 @@ class Parameter:
         return min(max(float(f"{value:.{digits}g}"), self.low), self.high)
 
     def range_text(self) -> str:
-        return " ".join(self.tokens) if self.kind == "choice" else f"{self.low:g}..{self.high:g}"
+        return " ".join(self.tokens) if self.kind == "choice" else f"{self.low:.15g}..{self.high:.15g}"
 
 
 def same(a: Value, b: Value) -> bool:
@@ -92,7 +96,7 @@ def read_space(train_py: bytes, profile: str) -> tuple[Parameter, ...]:
     Raises:
         SpaceError: there is no such block, or a line of it cannot be understood.
     """
-    return tuple(site.parameter for site in _sites(train_py, profile))
+    return tuple(site.parameter for site in _sites(train_py, profile).values())
 
 
 def rewrite(train_py: bytes, profile: str, values: Mapping[str, Value]) -> bytes:
@@ -101,7 +105,7 @@ def rewrite(train_py: bytes, profile: str, values: Mapping[str, Value]) -> bytes
     Raises:
         SpaceError: as :func:`read_space`, or a name is not in the block, or a value is outside its range.
     """
-    sites = {site.parameter.name: site for site in _sites(train_py, profile)}
+    sites = _sites(train_py, profile)
     if unknown := sorted(set(values) - set(sites)):
         raise SpaceError(f"train.py: the {profile} block has no searched literal {unknown[0]}")
     parts, done = [], 0
@@ -116,9 +120,15 @@ def rewrite(train_py: bytes, profile: str, values: Mapping[str, Value]) -> bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Site:
+    """A searched literal, and where its value begins and ends, in bytes."""
+
     parameter: Parameter
     start: int
     end: int
+
+
+class _Malformed(Exception):  # noqa: N818 - becomes a SpaceError as soon as the line's number is known
+    pass
 
 
 def _require(parameter: Parameter, value: Value) -> None:
@@ -130,22 +140,21 @@ def _fail(line: int, problem: str) -> NoReturn:
     raise SpaceError(f"train.py line {line}: {problem}")
 
 
-# A night's history is read again at every proposal; files are at most 64 KiB.
-@lru_cache(maxsize=4096)
-def _sites(train_py: bytes, profile: str) -> tuple[_Site, ...]:
+def _sites(train_py: bytes, profile: str) -> dict[str, _Site]:
     start, end = _block(train_py, profile)
-    first_line = train_py.count(b"\n", 0, start) + 1
+    first_line = number = _line_of(train_py, start)
     sites: dict[str, _Site] = {}
-    for statement, line, offset in _statements(train_py[start:end], first_line):
-        site = _site(statement, line, start + offset, train_py)
-        if site is None:
-            continue
-        if (name := site.parameter.name) in sites:
-            _fail(line, f"{name} is assigned a second time in its block")
-        sites[name] = site
+    for line in train_py[start:end].split(b"\n"):
+        site = _site(line, number, start)
+        if site is not None:
+            if (name := site.parameter.name) in sites:
+                _fail(number, f"{name} is assigned a second time in its block")
+            _require(site.parameter, site.parameter.value)
+            sites[name] = site
+        start, number = start + len(line) + 1, number + 1
     if not sites:
         _fail(first_line, f"no assignment of the {profile} block carries a range comment such as `# log 0.01..1`")
-    return tuple(sites.values())
+    return sites
 
 
 def _block(train_py: bytes, profile: str) -> tuple[int, int]:
@@ -155,110 +164,106 @@ def _block(train_py: bytes, profile: str) -> tuple[int, int]:
     if not begins:
         raise SpaceError(f"train.py has no hyperparameter block of the {profile} profile; it begins with `{marker}`")
     if len(begins) > 1:
-        _fail(train_py.count(b"\n", 0, begins[1].start()) + 1, f"`{marker}` stands here a second time")
+        _fail(_line_of(train_py, begins[1].start()), f"`{marker}` stands here a second time")
     start = min(begins[0].end() + 1, len(train_py))
-    end = _END.search(train_py, start)
-    if end is None or ((other := _BEGIN.search(train_py, start)) and other.start() < end.start()):
-        _fail(train_py.count(b"\n", 0, begins[0].start()) + 1, "the block that begins here lacks its `# --- end` line")
-    if end.start() - start > MAX_BLOCK_BYTES:
-        _fail(train_py.count(b"\n", 0, start), f"the block has more than {MAX_BLOCK_BYTES} bytes")
+    end, other = _END.search(train_py, start), _BEGIN.search(train_py, start)
+    if end is None or (other is not None and other.start() < end.start()):
+        _fail(_line_of(train_py, begins[0].start()), "the block that begins here lacks its `# --- end` line")
     return start, end.start()
 
 
-class _Statement:
-    """One simple statement line of the block and where its values lie, in bytes from the block's start."""
-
-    def __init__(self, node: cst.SimpleStatementLine, wrapper: MetadataWrapper, skipped: int) -> None:
-        comment = node.trailing_whitespace.comment
-        self.node, self.comment = node, comment.value if comment else ""
-        self._spans = wrapper.resolve(ByteSpanPositionProvider)
-        self._skipped = skipped
-
-    def span(self, node: cst.CSTNode) -> tuple[int, int]:
-        span = self._spans[node]
-        start = span.start - self._skipped
-        return start, start + span.length
+def _line_of(train_py: bytes, offset: int) -> int:
+    return train_py.count(b"\n", 0, offset) + 1
 
 
-def _statements(block: bytes, first_line: int) -> Iterator[tuple[_Statement, int, int]]:
-    """Each simple statement line with its line number and the offset 0 of the block."""
-    code = [line for line in block.splitlines() if line.strip() and not line.lstrip().startswith(b"#")]
-    prefix = b"if 1:\n" if code and code[0][:1].isspace() else b""  # so that an indented block parses alone
-    if not code:
-        return
+def _site(line: bytes, number: int, offset: int) -> _Site | None:
     try:
-        module = cst.parse_module((prefix + block).decode("utf-8"))
-    except cst.ParserSyntaxError as error:
-        _fail(first_line - bool(prefix) + error.raw_line - 1, "the hyperparameter block is not valid Python")
-    except UnicodeDecodeError as error:
-        _fail(first_line + block.count(b"\n", 0, max(0, error.start - len(prefix))), "the block is not UTF-8")
-    wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
-    body = cast(cst.If, wrapper.module.body[0]).body.body if prefix else wrapper.module.body
-    for node in body:
-        if isinstance(node, cst.SimpleStatementLine):
-            statement = _Statement(node, wrapper, len(prefix))
-            yield statement, first_line + block.count(b"\n", 0, statement.span(node)[0]), 0
-
-
-def _site(statement: _Statement, line: int, base: int, train_py: bytes) -> _Site | None:
-    """The searched literal of a statement, or None when its comment gives no range."""
-    kind = _KIND.match(statement.comment)
-    if kind is None:
+        found = _read_line(line)
+    except _Malformed as error:
+        _fail(number, str(error))
+    if found is None:
         return None
-    body = statement.node.body
-    assignment = body[0] if len(body) == 1 else None
-    if not isinstance(assignment, cst.Assign) or len(assignment.targets) != 1:
-        _fail(line, "a range comment belongs behind one plain assignment, NAME = literal")
-    target = assignment.targets[0].target
-    if not isinstance(target, cst.Name):
-        _fail(line, "a range comment belongs behind one plain assignment, NAME = literal")
-    start, end = (base + at for at in statement.span(assignment.value))
-    value = _literal(train_py[start:end].decode(), line)
-    parameter = _parameter(target.value, value, cast(Kind, kind[1]), statement.comment, line)
-    _require(parameter, value)
-    return _Site(parameter=parameter, start=start, end=end)
+    parameter = replace(found.parameter, line=number)
+    return _Site(parameter=parameter, start=offset + found.start, end=offset + found.end)
 
 
-def _parameter(name: str, value: Value, kind: Kind, comment: str, line: int) -> Parameter:
+# A night's history is read again at every proposal, and its files differ in a few lines only.
+@lru_cache(maxsize=4096)
+def _read_line(line: bytes) -> _Site | None:
+    """The searched literal of one line, with offsets from the line's start; None when it carries no range.
+
+    libcst's parser has no limit on nesting: 3,000 parentheses end the process by a stack overflow, and the text
+    may be a candidate's. So it is only ever given a short line.
+    """
+    hint = _HINT.search(line)
+    if hint is None:
+        return None
+    if hint.start() > MAX_ASSIGNMENT_BYTES or len(line) > MAX_LINE_BYTES:
+        raise _Malformed("too long for a searched assignment")
+    code = line.strip()
+    indent = line.index(code)
+    try:
+        module = cst.parse_module(code.decode("utf-8"))
+    except (cst.ParserSyntaxError, UnicodeDecodeError):
+        raise _Malformed(_NOT_PLAIN) from None
+    if not module.body:
+        return None
+    statement = module.body[0]
+    comment = statement.trailing_whitespace.comment if isinstance(statement, cst.SimpleStatementLine) else None
+    if comment is None or not _KIND.match(comment.value):
+        return None
+    target, value = _assignment(statement)
+    span = MetadataWrapper(module, unsafe_skip_copy=True).resolve(ByteSpanPositionProvider)[value]
+    literal = _literal(code[span.start : span.start + span.length].decode())
+    start = indent + span.start
+    return _Site(parameter=_parameter(target, literal, comment.value), start=start, end=start + span.length)
+
+
+def _assignment(statement: cst.SimpleStatementLine | cst.BaseCompoundStatement) -> tuple[str, cst.BaseExpression]:
+    """The name and the value of ``NAME = value``."""
+    body = statement.body if isinstance(statement, cst.SimpleStatementLine) else ()
+    match body:
+        case [cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value)]:
+            return name, value
+    raise _Malformed(_NOT_PLAIN)
+
+
+def _parameter(name: str, value: Value, comment: str) -> Parameter:
+    kind = cast(Kind, comment[1:].split()[0])
     if kind == "choice":
-        match = _CHOICE.match(comment)
+        match = _CHOICE.fullmatch(comment)
         if match is None:
-            _fail(line, f"{name}: not of the form `# choice 1 2 4; words`")
+            raise _Malformed(f"{name}: the comment is not of the form `# choice 1 2 4; words`")
         tokens = tuple(_TOKEN.findall(match[1]))
-        choices = tuple(_literal(token, line) for token in tokens)
-        return Parameter(
-            name=name, value=value, kind=kind, choices=choices, tokens=tokens, note=match[2] or "", line=line
-        )
-    match = _RANGE.match(comment)
+        choices = tuple(_literal(token) for token in tokens)
+        return Parameter(name=name, value=value, kind=kind, choices=choices, tokens=tokens, note=match[2] or "", line=0)
+    match = _RANGE.fullmatch(comment)
     if match is None:
-        _fail(line, f"{name}: not of the form `# {kind} low..high; words`")
-    low, high = (_literal(text, line) for text in match.groups()[:2])
-    _check_bounds(name, kind, low, high, line)
-    return Parameter(
-        name=name, value=value, kind=kind, low=cast(float, low), high=cast(float, high), note=match[3] or "", line=line
-    )
+        raise _Malformed(f"{name}: the comment is not of the form `# {kind} low..high; words`")
+    low, high = (_bound(name, kind, text) for text in match.group(1, 2))
+    if not low < high:
+        raise _Malformed(f"{name}: the range must rise")
+    if kind == "log" and low <= 0:
+        raise _Malformed(f"{name}: a log range must lie above 0")
+    return Parameter(name=name, value=value, kind=kind, low=low, high=high, note=match[3] or "", line=0)
 
 
-def _check_bounds(name: str, kind: Kind, low: Value, high: Value, line: int) -> None:
-    numbers = int if kind == "int" else (int, float)
-    for bound in (low, high):
-        if isinstance(bound, bool) or not isinstance(bound, numbers):
-            _fail(line, f"{name}: the bound {bound!r} is not {'an integer' if kind == 'int' else 'a number'}")
-    if not cast(float, low) < cast(float, high) or math.isinf(cast(float, high)):
-        _fail(line, f"{name}: the range must rise and be finite")
-    if kind == "log" and cast(float, low) <= 0:
-        _fail(line, f"{name}: a log range must lie above 0")
+def _bound(name: str, kind: Kind, text: str) -> float:
+    value = _literal(text)
+    if isinstance(value, bool | str) or (kind == "int" and not isinstance(value, int)) or not abs(value) < MAX_NUMBER:
+        raise _Malformed(f"{name}: the bound {text} is not {'an integer' if kind == 'int' else 'a number'} below 1e15")
+    return float(value)
 
 
-def _literal(text: str, line: int) -> Value:
-    """A number, string or truth value, also written as ``2**16`` or ``-1``."""
-    power = re.fullmatch(r"(\d{1,4}) ?\*\* ?(\d{1,2})", text.strip())
+def _literal(text: str) -> Value:
+    """A number, string or truth value; integers also as ``2**16``."""
+    power = _POWER.fullmatch(text)
     if power:
-        return int(int(power[1]) ** int(power[2]))
+        return int(power[1]) ** int(power[2])  # type: ignore[no-any-return]
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         value = None
     if not isinstance(value, bool | int | float | str):
-        _fail(line, f"{text[:40]!r} is not a plain number, string or truth value")
+        raise _Malformed(f"{text[:40]} is not a plain number, string or truth value")
     return value

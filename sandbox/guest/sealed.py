@@ -181,6 +181,7 @@ def _replace(path: Path, write_to: Any) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write_to(temporary)
+        temporary.chmod(0o644)  # the referee runs under another uid, and safetensors writes for the owner alone
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

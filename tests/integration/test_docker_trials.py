@@ -70,7 +70,7 @@ class Branches(torch.nn.Module):
     def forward(self, tokens):
         return torch.zeros(*tokens.shape, 2048) + (1 if tokens.sum() > 5 else 0)
 prepare.preseal(Branches())
-"""), TrialStatus.CRASH, "seal"),
+"""), TrialStatus.CRASH, "branches on the value of a tensor"),
 ]  # fmt: skip
 
 
@@ -138,15 +138,15 @@ def test_an_image_that_is_not_there_is_our_fault(sandbox: DockerSandbox, make_sp
         run_trial(sandbox, make_spec("pass", image="autoresearch-train:missing"), QUIET)
 
 
-def test_an_engine_that_kills_our_container_is_seen(
+def test_a_container_that_somebody_removes_is_nobodys_verdict(
     sandbox: DockerSandbox, make_spec: MakeSpec, engine: Engine
 ) -> None:
     spec = make_spec(ASK + "\nwhile True: pass", train_seconds=60)
 
     def remove_soon() -> None:
         time.sleep(4)
-        for name in engine.ours(spec.lab_id)[0]:
-            engine.remove(name)
+        name = next(name for name in engine.ours(spec.lab_id)[0] if name.endswith("-train"))
+        engine.remove(name)
 
     threading.Thread(target=remove_soon, daemon=True).start()
     with pytest.raises(OurFault):
