@@ -126,17 +126,18 @@ def _numbers(numbers: Iterable[int]) -> str:
 def table(summaries: Iterable[Summary], console: Console) -> None:
     """Print the experiments as a table."""
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("#", "right"), ("decision", "left"), ("val_bpb", "right"), ("gain", "right")):
-        drawn.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
+    for name, width in (("#", 4), ("val_bpb", 9), ("gain", 9)):
+        drawn.add_column(name, justify="right", no_wrap=True, min_width=width)
+    drawn.add_column("decision", no_wrap=True, min_width=11)
     drawn.add_column("what", overflow="ellipsis", no_wrap=True)
     best: float | None = None
     for row in summaries:
         gain = row.val_bpb - best if row.val_bpb is not None and best is not None else None
         drawn.add_row(
             str(row.number),
-            f"[{STYLE[row.decision]}]{row.decision.value}[/]" if row.decision else f"[dim]{row.phase.value}[/]",
             f"{row.val_bpb:.6f}" if row.val_bpb is not None else "—",
             f"{gain:+.6f}" if gain is not None else "",
+            f"[{STYLE[row.decision]}]{row.decision.value}[/]" if row.decision else f"[dim]{row.phase.value}[/]",
             escape(clean(row.hypothesis, 200)),
         )
         if row.decision is Decision.KEEP and row.val_bpb is not None:

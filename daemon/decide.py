@@ -1,4 +1,4 @@
-"""Keep or discard: pure functions of scores and a rule. No I/O, no time, no randomness."""
+"""Keep or discard: pure functions from scores to an answer, and from any end of an experiment to its outcome."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Protocol
 from daemon.model import Decision, Outcome, TrialResult, TrialStatus
 from policies.interface import Verdict
 
-# Correcting an honest model's score moves it by rounding only; beyond this the worse of the two numbers counts.
+# The audit's correction of an honest model is exactly 0 or, in bfloat16, rounding far below this; gains this small
+# are never kept.
 MATERIAL_BPB = 1e-4
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noise:
-    """How far a change of seed alone moves the score in this arena: standard deviation over ``runs`` runs."""
-
-    sigma_bpb: float
-    runs: int
+_DECISION_OF_STATUS = {
+    TrialStatus.CRASH: Decision.CRASH,
+    TrialStatus.OOM: Decision.CRASH,
+    TrialStatus.OUTPUT_LIMIT: Decision.CRASH,
+    TrialStatus.TIMEOUT: Decision.TIMEOUT,
+    TrialStatus.INVALID: Decision.INVALID,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +32,14 @@ class Keep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discard:
-    """It does not."""
+    """The champion stays."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replicate:
-    """Not enough is known: run the candidate ``runs`` more times."""
+    """Not sure: run the candidate so many times more, then ask again."""
 
     runs: int
     reason: str
@@ -47,81 +48,125 @@ class Replicate:
 Answer = Keep | Discard | Replicate
 
 
-class Rule(Protocol):
-    """How a gain is judged."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """Standard deviation of val_bpb over seeds, estimated from so many runs of the baseline."""
 
-    def judge(self, champion_bpb: float, candidate_bpb: float, runs: int, noise: Noise | None) -> Answer:
-        """Both scores are finite, lower is better; ``runs`` is how many trials the candidate's is the mean of."""
-        ...
+    sigma_bpb: float
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """What a rule judges: the mean audited score (bits per byte) over all its trials, every one of them scored."""
+
+    bpb: float
+    runs: int
+
+
+class Rule(Protocol):
+    """How sure one must be. Pure; a better score must never be judged worse."""
+
+    def judge(self, champion_bpb: float, candidate: Candidate, noise: Noise | None) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greedy:
-    """The original rule: one run each, keep what is better by more than ``min_gain_bpb``."""
+    """The original rule: keep what is better by more than ``min_gain_bpb``. An equal score is discarded."""
 
-    min_gain_bpb: float = 0.0
+    min_gain_bpb: float
 
-    def judge(self, champion_bpb: float, candidate_bpb: float, runs: int, noise: Noise | None) -> Answer:
-        del runs, noise
-        gain = champion_bpb - candidate_bpb
-        if gain > self.min_gain_bpb:
-            return Keep(reason=f"better by {gain:.6f}")
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_gain_bpb < math.inf:
+            raise ValueError(f"min_gain_bpb is {self.min_gain_bpb}, but must be 0 or more")
+
+    def judge(self, champion_bpb: float, candidate: Candidate, noise: Noise | None) -> Answer:  # noqa: ARG002
+        gain = champion_bpb - candidate.bpb
+        if candidate.bpb < champion_bpb - self.min_gain_bpb:
+            return Keep(reason=f"better by {gain:.6f} bits per byte ({champion_bpb:.6f} → {candidate.bpb:.6f})")
         if gain > 0:
-            return Discard(reason=f"better by {gain:.6f}, which is not more than {self.min_gain_bpb:g}")
-        return Discard(reason=f"worse by {-gain:.6f}" if gain < 0 else "equal")
-
-
-def effective_bpb(trial: TrialResult) -> float | None:
-    """The score that counts: the referee's, or its audited correction where that is materially worse."""
-    if trial.status is not TrialStatus.OK or trial.score is None:
-        return None
-    plain, corrected = trial.score.val_bpb, trial.score.corrected_bpb
-    value = corrected if corrected - plain > MATERIAL_BPB else plain
-    return value if math.isfinite(value) else None
+            return Discard(reason=f"better by only {gain:.6f} bits per byte; {self.min_gain_bpb:g} count as a gain")
+        return Discard(reason=f"worse by {-gain:.6f} bits per byte" if gain < 0 else "no better than the champion")
 
 
 def decide(champion_bpb: float | None, trials: Sequence[TrialResult], noise: Noise | None, rule: Rule) -> Answer:
-    """Judge a candidate by all its trials. A baseline (no champion) that scored is kept.
+    """Judge a candidate by its trials; ``champion_bpb`` is None for a baseline, which need only be scored.
 
-    Anything that is not a finite score in every trial is a discard.
+    Nothing without a finite audited score in every trial is ever kept, whatever the rule says.
     """
-    scores = [effective_bpb(trial) for trial in trials]
-    finite = [score for score in scores if score is not None]
-    if not finite or len(finite) < len(scores):
-        return Discard(reason="not every trial has a score")
-    mean = math.fsum(finite) / len(finite)
+    failed = next((trial for trial in trials if trial.status is not TrialStatus.OK), None)
+    if failed is not None:
+        return Discard(reason=f"one of {len(trials)} trials ended as {failed.status.value}")
+    bpb = audited_bpb(trials)
+    if bpb is None:
+        return Discard(reason="it has no finite score")
     if champion_bpb is None:
-        return Keep(reason="the baseline of its arena")
+        return Keep(reason=f"the baseline, {bpb:.6f} bits per byte{_correction(trials)}")
     if not math.isfinite(champion_bpb):
-        return Discard(reason="the champion has no score to compare with")
-    return rule.judge(champion_bpb, mean, len(finite), noise)
+        return Discard(reason="the champion has no finite score to compare with")
+    answer = rule.judge(champion_bpb, Candidate(bpb=bpb, runs=len(trials)), noise)
+    return _with_reason(answer, answer.reason + _correction(trials))
 
 
-_FAILED = {
-    TrialStatus.CRASH: Decision.CRASH,
-    TrialStatus.OOM: Decision.CRASH,
-    TrialStatus.OUTPUT_LIMIT: Decision.CRASH,
-    TrialStatus.TIMEOUT: Decision.TIMEOUT,
-    TrialStatus.INVALID: Decision.INVALID,
-}
+def audited_bpb(trials: Sequence[TrialResult]) -> float | None:
+    """The mean score that decisions use: of each trial the worse of measured and corrected, where they differ.
+
+    None unless every trial has a finite score. Compare champions by this number too.
+    """
+    scores = [_audited(trial) for trial in trials]
+    if not scores or not all(math.isfinite(score) for score in scores):
+        return None
+    mean = math.fsum(scores) / len(scores)
+    return min(max(mean, min(scores)), max(scores))  # rounding must not move a mean of equals
 
 
-def outcome_of(answer: Keep | Discard | TrialResult | Verdict) -> Outcome:
-    """The decision that follows from an answer, a failing trial or a refusing verdict."""
-    match answer:
-        case Keep(reason=reason):
-            return Outcome(decision=Decision.KEEP, reason=reason)
-        case Discard(reason=reason):
-            return Outcome(decision=Decision.DISCARD, reason=reason)
-        case Verdict():
-            return Outcome(decision=Decision.REFUSED, reason=_refusal(answer))
-        case TrialResult():
-            return Outcome(decision=_FAILED[answer.status], reason=f"{answer.status.value}: {answer.reason}")
+def outcome_of(end: Keep | Discard | TrialResult | Verdict) -> Outcome:
+    """How an experiment ended: by an answer, by a trial that failed, or by a verdict that refused it.
+
+    Raises:
+        ValueError: nothing has ended: the trial is ok, or the verdict allows.
+    """
+    if isinstance(end, Keep):
+        return Outcome(decision=Decision.KEEP, reason=end.reason)
+    if isinstance(end, Discard):
+        return Outcome(decision=Decision.DISCARD, reason=end.reason)
+    if isinstance(end, Verdict):
+        return Outcome(decision=Decision.REFUSED, reason=_refusal(end))
+    if end.status is TrialStatus.OK:
+        raise ValueError("a trial that is ok is judged by decide()")
+    return Outcome(decision=_DECISION_OF_STATUS[end.status], reason=end.reason or end.status.value)
+
+
+def _audited(trial: TrialResult) -> float:
+    score = trial.score
+    if score is None or not math.isfinite(score.val_bpb) or not math.isfinite(score.corrected_bpb):
+        return math.nan
+    return max(score.val_bpb, score.corrected_bpb) if _is_material(trial) else score.val_bpb
+
+
+def _is_material(trial: TrialResult) -> bool:
+    return trial.score is not None and abs(trial.score.corrected_bpb - trial.score.val_bpb) > MATERIAL_BPB
+
+
+def _correction(trials: Sequence[TrialResult]) -> str:
+    corrected = sum(_is_material(trial) for trial in trials)
+    if not corrected:
+        return ""
+    return f"; in {corrected} of {len(trials)} trials the audit's correction was material and the worse number was used"
+
+
+def _with_reason(answer: Answer, reason: str) -> Answer:
+    if isinstance(answer, Replicate):
+        return Replicate(runs=answer.runs, reason=reason)
+    return Keep(reason=reason) if isinstance(answer, Keep) else Discard(reason=reason)
 
 
 def _refusal(verdict: Verdict) -> str:
+    if verdict.allowed:
+        raise ValueError("a verdict that allows ends nothing")
     if not verdict.findings:
-        return "no policy looked at it"
+        return "no policy is switched on, so nobody looked at it"
     first = verdict.findings[0]
+    where = f"line {first.line}: " if first.line else ""
     more = f" (and {len(verdict.findings) - 1} more)" if len(verdict.findings) > 1 else ""
-    return f"{first.rule}, line {first.line}: {first.message}{more}"
+    return f"{first.rule}: {where}{first.message}{more}"

@@ -72,9 +72,8 @@ def show(lab: Lab, number: int, console: Console, *, as_json: bool) -> None:
     console.print(one_line(experiment, None), soft_wrap=True)
     if experiment.outcome:
         console.print(f"      {escape(clean(experiment.outcome.reason, 500))}", highlight=False, soft_wrap=True)
-    console.print(
-        f"      commit {experiment.commit or '—'}, base {experiment.base_commit[:10]}, arena {arena.fingerprint}"
-    )
+    where = f"commit {experiment.commit or '—'}, base {experiment.base_commit[:10]}, arena {arena.fingerprint}"
+    console.print(f"      {where}", highlight=False, soft_wrap=True)
     if experiment.verdict:
         for finding in experiment.verdict.findings:
             text = f"{finding.rule} {finding.line}:{finding.column} {finding.message} Instead: {finding.instead}"

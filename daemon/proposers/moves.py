@@ -90,9 +90,9 @@ def one_by_one(space: Sequence[Parameter], rng: Random) -> list[Move]:
 
 
 def _tier(parameter: Parameter) -> int:
-    if _LIKELY_WORDS & set(parameter.name.upper().split("_")):
-        return 0
-    return 2 if parameter.kind == "lin" else 1
+    if parameter.kind == "lin":
+        return 2
+    return 0 if _LIKELY_WORDS & set(parameter.name.upper().split("_")) else 1
 
 
 def onward(space: Sequence[Parameter], before: Mapping[str, Value]) -> Iterator[Move]:
