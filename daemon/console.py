@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
 
 from daemon.ledger import Summary
 from daemon.model import Decision, Experiment
@@ -124,22 +123,23 @@ def _numbers(numbers: Iterable[int]) -> str:
 
 
 def table(summaries: Iterable[Summary], console: Console) -> None:
-    """Print the experiments as a table."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for name, width in (("#", 4), ("val_bpb", 9), ("gain", 9)):
-        drawn.add_column(name, justify="right", no_wrap=True, min_width=width)
-    drawn.add_column("decision", no_wrap=True, min_width=11)
-    drawn.add_column("what", overflow="ellipsis", no_wrap=True)
+    """Print the experiments, one line each: cut to the terminal's width, whole where there is no terminal."""
+    _row(console, f"[bold]{'#':>4s}  {'decision':<11s}  {'val_bpb':>8s}  {'gain':>9s}  what[/]")
     best: float | None = None
     for row in summaries:
         gain = row.val_bpb - best if row.val_bpb is not None and best is not None else None
-        drawn.add_row(
-            str(row.number),
-            f"{row.val_bpb:.6f}" if row.val_bpb is not None else "—",
-            f"{gain:+.6f}" if gain is not None else "",
-            f"[{STYLE[row.decision]}]{row.decision.value}[/]" if row.decision else f"[dim]{row.phase.value}[/]",
-            escape(clean(row.hypothesis, 200)),
-        )
+        decision = row.decision.value if row.decision else row.phase.value
+        style = STYLE[row.decision] if row.decision else "dim"
+        score = f"{row.val_bpb:.6f}" if row.val_bpb is not None else "—"
+        change = f"{gain:+.6f}" if gain is not None else ""
+        what = escape(clean(row.hypothesis, 200))
+        _row(console, f"{row.number:>4d}  [{style}]{decision:<11s}[/]  {score:>8s}  {change:>9s}  {what}")
         if row.decision is Decision.KEEP and row.val_bpb is not None:
             best = row.val_bpb
-    console.print(drawn)
+
+
+def _row(console: Console, text: str) -> None:
+    if console.is_terminal:
+        console.print(text, highlight=False, no_wrap=True, overflow="ellipsis")
+    else:
+        console.print(text, highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from daemon.decide import Replicate, Rule, decide, outcome_of
+from daemon.decide import Replicate, Rule, audited_bpb, decide, outcome_of
 from daemon.ledger import Committed, Interrupted, Ledger, TrialStarted
 from daemon.model import Arena, Decision, Experiment, OurFault, Outcome, Patch, Phase, Proposal, TrialStatus, UserError
 from daemon.observe import ExperimentClosed, FaultSeen, Observers, PhaseEntered, Recovered
@@ -128,7 +128,7 @@ class Loop:
                 experiment = self._one_trial(experiment)
                 if (trial := experiment.trials[-1]).status is not TrialStatus.OK:
                     return experiment, outcome_of(trial)
-            answer = decide(champion.val_bpb if champion else None, experiment.trials, None, self.rule)
+            answer = decide(audited_bpb(champion.trials) if champion else None, experiment.trials, None, self.rule)
             if not isinstance(answer, Replicate):
                 return experiment, outcome_of(answer)
             wanted = answer.runs
