@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from daemon.ledger import Summary
 from daemon.model import Decision, Experiment
@@ -50,9 +51,11 @@ class ConsoleObserver:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
-            TextColumn("[bold]#{task.fields[number]}[/] {task.fields[phase]:<9s}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.completed:5.1f}/{task.total:.0f} s  {task.fields[text]}"),
+            TextColumn("[bold]#{task.fields[number]}[/] {task.fields[phase]:<9s}", table_column=Column(min_width=13)),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed:5.1f}/{task.total:.0f} s", table_column=Column(min_width=12, no_wrap=True)),
+            TextColumn("{task.fields[text]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
+            expand=True,
             console=console,
             transient=True,
             disable=not console.is_terminal,

@@ -10,8 +10,7 @@ from typing import Protocol
 from daemon.model import Decision, Outcome, TrialResult, TrialStatus
 from policies.interface import Verdict
 
-# The audit's correction of an honest model is exactly 0 or, in bfloat16, rounding far below this; gains this small
-# are never kept.
+# A correction beyond this is mentioned in the reason. An honest model's is exactly 0 or, in bfloat16, rounding far below.
 MATERIAL_BPB = 1e-4
 
 _DECISION_OF_STATUS = {
@@ -109,14 +108,14 @@ def decide(champion_bpb: float | None, trials: Sequence[TrialResult], noise: Noi
 
 
 def audited_bpb(trials: Sequence[TrialResult]) -> float | None:
-    """The mean score that decisions use: of each trial the worse of measured and corrected, where they differ.
+    """The mean score that decisions use: of each trial the worse of measured and corrected.
 
     None unless every trial has a finite score. Compare champions by this number too.
     """
     scores = [_audited(trial) for trial in trials]
     if not scores or not all(math.isfinite(score) for score in scores):
         return None
-    mean = math.fsum(scores) / len(scores)
+    mean = sum(scores) / len(scores)
     return min(max(mean, min(scores)), max(scores))  # rounding must not move a mean of equals
 
 
@@ -141,7 +140,7 @@ def _audited(trial: TrialResult) -> float:
     score = trial.score
     if score is None or not math.isfinite(score.val_bpb) or not math.isfinite(score.corrected_bpb):
         return math.nan
-    return max(score.val_bpb, score.corrected_bpb) if _is_material(trial) else score.val_bpb
+    return max(score.val_bpb, score.corrected_bpb)
 
 
 def _is_material(trial: TrialResult) -> bool:

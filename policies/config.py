@@ -1,9 +1,9 @@
-"""``policy.yaml``: which rules look at a patch, and how strictly. Text in, rules out; no file is read here."""
+"""``policy.yaml``: which rules look at a patch, and how strictly. Takes text, answers with rules; no I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Hashable, Sequence
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,60 +14,92 @@ from policies.size import Size
 from policies.syntax import Syntax
 from policies.text import Text
 
+MAX_CHARACTERS = 65_536
+
 
 class PolicyError(ValueError):
-    """The file is not a policy; the message names the key."""
+    """``policy.yaml`` cannot be used; one sentence says why."""
 
 
-class _Rule(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class _Size(_Rule):
-    max_bytes: Annotated[int, Field(gt=0, le=65_536)] = 65_536
-    max_literal_characters: Annotated[int, Field(gt=0)] = 4_096
+class _Switch(_Section):
+    enabled: bool = True
 
 
-class _Syntax(_Rule):
-    max_depth: Annotated[int, Field(gt=0, le=80)] = 50
+class _SizeSection(_Switch):
+    max_bytes: Annotated[int, Field(ge=1, le=1_048_576)] = 65_536
+    max_literal_characters: Annotated[int, Field(ge=1, le=1_048_576)] = 4_096
 
 
-class _Plain(_Rule):
-    pass
+class _SyntaxSection(_Switch):
+    max_depth: Annotated[int, Field(ge=1, le=60)] = 40
 
 
-class _Rules(_Rule):
-    size: _Size | None = None
-    text: _Plain | None = None
-    syntax: _Syntax | None = None
-    contract: _Plain | None = None
+class _Rules(_Section):
+    text: _Switch = _Switch()
+    size: _SizeSection = _SizeSection()
+    syntax: _SyntaxSection = _SyntaxSection()
+    contract: _Switch = _Switch()
 
 
-class _Policy(_Rule):
-    rules: _Rules
+class _PolicyFile(_Section):
+    version: Literal[1]
+    rules: _Rules = _Rules()
 
 
 def load(text: str) -> Sequence[Policy]:
-    """The rules that the file switches on, in the order in which they look.
+    """The rules that ``policy.yaml`` switches on, in the order they run. A rule not named is on, as by default.
 
     Raises:
-        PolicyError: it is not YAML, or has a wrong or unknown key.
+        PolicyError: it is no YAML, or holds a wrong, unknown or repeated key.
     """
+    rules = _read(text).rules
+    available: list[tuple[_Switch, Policy]] = [
+        (rules.text, Text()),
+        (
+            rules.size,
+            Size(max_bytes=rules.size.max_bytes, max_literal_characters=rules.size.max_literal_characters),
+        ),
+        (rules.syntax, Syntax(max_depth=rules.syntax.max_depth)),
+        (rules.contract, Contract()),
+    ]
+    return tuple(rule for section, rule in available if section.enabled)
+
+
+def _read(text: str) -> _PolicyFile:
+    if len(text) > MAX_CHARACTERS:
+        raise PolicyError(f"policy.yaml has more than {MAX_CHARACTERS} characters")
     try:
-        rules = _Policy.model_validate(yaml.safe_load(text)).rules
-    except yaml.YAMLError as error:
-        raise PolicyError(f"policy.yaml is not valid YAML: {str(error).splitlines()[0]}") from error
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        raise PolicyError(f"policy.yaml is not valid YAML: {_flat(error)}") from error
+    if not isinstance(content, dict):
+        raise PolicyError("policy.yaml is empty or no mapping; it needs at least `version: 1`")
+    try:
+        return _PolicyFile.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise PolicyError(f"policy.yaml: {where}: {first['msg']}") from error
-    chosen: list[Policy] = []
-    if rules.size:
-        chosen.append(Size(**rules.size.model_dump()))
-    if rules.text:
-        chosen.append(Text())
-    if rules.syntax:
-        chosen.append(Syntax(**rules.syntax.model_dump()))
-    if rules.contract:
-        chosen.append(Contract())
-    return chosen
+        raise PolicyError(f"policy.yaml: {_explain(error)}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML lets a later key override an earlier one in silence; in a policy that is refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(problem=f"the key {key!r} stands twice in one mapping")
+        return super().construct_mapping(node, deep)
+
+
+def _flat(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"unknown key {where}" if first["type"] == "extra_forbidden" else f"{where}: {first['msg']}"

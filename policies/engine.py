@@ -1,28 +1,35 @@
-"""Run the rules over a patch. A rule that raises refuses; an empty set of rules refuses."""
+"""Runs the rules over a patch. Fails closed: no rules, a rule that raises, a rule that returns rubbish all refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import islice
 
 from policies.interface import Finding, Policy, Verdict
 
-MAX_FINDINGS = 50
+MAX_FINDINGS_PER_RULE = 20
 
 
 def check(patch: bytes, base: bytes, rules: Sequence[Policy]) -> Verdict:
-    """What the rules find in ``patch``, the whole new train.py, against ``base``, the file it replaces."""
-    findings = [finding for rule in rules for finding in _ask(rule, patch, base)]
-    return Verdict(rules=tuple(rule.name for rule in rules), findings=tuple(findings[:MAX_FINDINGS]))
+    """Return what all rules find in ``patch``, the whole new train.py; ``base`` is the file it replaces."""
+    findings = tuple(finding for rule in rules for finding in _ask(rule, patch, base))
+    return Verdict(rules=tuple(rule.name for rule in rules), findings=findings)
 
 
-def _ask(rule: Policy, patch: bytes, base: bytes) -> Iterator[Finding]:
+def _ask(rule: Policy, patch: bytes, base: bytes) -> list[Finding]:
     try:
-        yield from list(rule.check(patch, base))
-    except Exception as error:  # noqa: BLE001 - a rule that cannot look must not let pass, whatever broke it
-        yield Finding(
+        found = list(islice(rule.check(patch, base), MAX_FINDINGS_PER_RULE))
+        if all(isinstance(finding, Finding) for finding in found):
+            return found
+        problem = "it answered with something that is no finding"
+    except Exception as error:  # noqa: BLE001 - whatever a rule trips over in a hostile file, nobody has checked it
+        problem = f"it stopped with {type(error).__name__}"
+    return [
+        Finding(
             rule=rule.name,
             line=0,
             column=0,
-            message=f"the rule could not check this file ({type(error).__name__}), so it is refused",
-            instead="a plainer file",
+            message=f"could not check: refused ({problem})",
+            instead="write the change more plainly, or report this as a fault of the rule",
         )
+    ]

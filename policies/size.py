@@ -1,42 +1,76 @@
-"""The file stays small, and no literal is large enough to carry data."""
+"""How much a file may hold: room for a program, none for memorised data."""
 
 from __future__ import annotations
 
+import ast
+import io
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policies.interface import Finding
-from policies.tokens import tokens
+from policies.syntax import Unparsable, parse
+
+_DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
+_DATA = (*_DISPLAYS, ast.Constant, ast.UnaryOp, ast.unaryop, ast.expr_context)
+_LITERAL_TOKENS = (tokenize.STRING, tokenize.NUMBER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """At most ``max_bytes`` in the file and ``max_literal_characters`` in one literal."""
+    """Bytes of the file, and characters of its longest literal: a string, a number, or a list of nothing else."""
 
     max_bytes: int = 65_536
     max_literal_characters: int = 4_096
-    name: str = "size"
 
-    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:
-        del base
+    @property
+    def name(self) -> str:
+        return "size"
+
+    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:  # noqa: ARG002 - judged by itself
         if len(patch) > self.max_bytes:
-            return [self._finding(0, 0, f"the file has {len(patch)} bytes, more than {self.max_bytes}", "less code")]
-        return [
-            self._finding(
-                token.start[0],
-                token.start[1] + 1,
-                f"a literal of {len(token.string)} characters, more than {self.max_literal_characters}",
-                "compute it, or learn it",
-            )
-            for token in _literals(patch)
-            if len(token.string) > self.max_literal_characters
-        ]
+            message = f"has {len(patch)} bytes; {self.max_bytes} are allowed"
+            return [self._finding(0, 0, message, "shorten the file; data belongs to the training split")]
+        return list(self._literals(patch))
+
+    def _literals(self, patch: bytes) -> Iterator[Finding]:
+        for line, column, length in (*_tokens(patch), *_constants(patch)):
+            if length > self.max_literal_characters:
+                message = f"a literal of {length} characters; {self.max_literal_characters} are allowed"
+                yield self._finding(line, column, message, "compute it, or learn it from the training split")
+                return
 
     def _finding(self, line: int, column: int, message: str, instead: str) -> Finding:
         return Finding(rule=self.name, line=line, column=column, message=message, instead=instead)
 
 
-def _literals(patch: bytes) -> list[tokenize.TokenInfo]:
-    kinds = {tokenize.STRING, tokenize.NUMBER, getattr(tokenize, "FSTRING_MIDDLE", -1)}
-    return [token for token in tokens(patch) if token.type in kinds]
+def _tokens(patch: bytes) -> Iterator[tuple[int, int, int]]:
+    """Line, column and length of each string and number as it is written, even in a file that does not parse."""
+    try:
+        for item in tokenize.tokenize(io.BytesIO(patch).readline):
+            if item.type in _LITERAL_TOKENS:
+                yield item.start[0], item.start[1] + 1, len(item.string)
+    except (tokenize.TokenError, SyntaxError):
+        return  # for the syntax rule to say; what does not parse does not run
+
+
+def _constants(patch: bytes) -> Iterator[tuple[int, int, int]]:
+    """The same of strings joined from several tokens and of displays that hold only literals."""
+    try:
+        tree = parse(patch)
+    except Unparsable:
+        return
+    starts = _line_starts(patch)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            yield node.lineno, node.col_offset + 1, len(node.value)
+        elif isinstance(node, _DISPLAYS) and all(isinstance(part, _DATA) for part in ast.walk(node)):
+            end = starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
+            yield node.lineno, node.col_offset + 1, end - starts[node.lineno - 1] - node.col_offset
+
+
+def _line_starts(patch: bytes) -> list[int]:
+    starts = [0]
+    for line in patch.split(b"\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    return starts

@@ -1,51 +1,107 @@
-"""It is Python, and not so deeply nested that reading it is an attack."""
+"""The file must parse, within bounds that are checked on its tokens before any parser sees it."""
 
 from __future__ import annotations
 
 import ast
+import io
 import tokenize
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from policies.interface import Finding
-from policies.tokens import tokens
 
+MAX_PARSED_BYTES = 256 * 1024
+MAX_DEPTH = 40
+MAX_CHAIN = 400
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
+_CHAINING_WORDS = frozenset({"not", "lambda", "if", "else", "elif", "and", "or", "await", "for", "in", "is"})
+
+
+class Unparsable(Exception):  # noqa: N818 - what the file is
+    """The file cannot be parsed, or not safely; ``line`` and ``column`` count from 1, 0 is unknown."""
+
+    def __init__(self, line: int, column: int, message: str, instead: str) -> None:
+        super().__init__(message)
+        self.line, self.column, self.message, self.instead = line, column, message, instead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Syntax:
-    """The file parses, with brackets and blocks nested at most ``max_depth`` deep."""
+    """Parses, nested at most ``max_depth`` deep in brackets and indentation together."""
 
-    max_depth: int = 50
-    name: str = "syntax"
+    max_depth: int = MAX_DEPTH
 
-    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:
-        del base
-        if deep := self._too_deep(patch):
-            return [deep]
+    @property
+    def name(self) -> str:
+        return "syntax"
+
+    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:  # noqa: ARG002 - judged by itself
         try:
-            ast.parse(patch)
-        except SyntaxError as error:
-            line, column = error.lineno or 0, error.offset or 0
-            return [self._finding(line, column, f"not valid Python: {error.msg}", "valid Python")]
-        except (ValueError, RecursionError, MemoryError) as error:
-            return [self._finding(0, 0, f"cannot be parsed ({type(error).__name__})", "a plainer file")]
+            parse(patch, self.max_depth)
+        except Unparsable as error:
+            return [
+                Finding(
+                    rule=self.name, line=error.line, column=error.column, message=error.message, instead=error.instead
+                )
+            ]
         return []
 
-    def _too_deep(self, patch: bytes) -> Finding | None:
-        """Measured on tokens before the parser sees the file: a chain of operators nests without brackets."""
-        depth = chain = 0
-        for token in tokens(patch):
-            if token.string in _OPEN or token.type == tokenize.INDENT:
-                depth += 1
-            elif token.string in _CLOSE or token.type == tokenize.DEDENT:
-                depth -= 1
-            chain = 0 if token.type == tokenize.NEWLINE else chain + (token.type == tokenize.OP)
-            if depth > self.max_depth or chain > 100 * self.max_depth:
-                line, column = token.start
-                return self._finding(line, column + 1, f"nested more than {self.max_depth} deep", "a flatter program")
-        return None
 
-    def _finding(self, line: int, column: int, message: str, instead: str) -> Finding:
-        return Finding(rule=self.name, line=line, column=column, message=message, instead=instead)
+@lru_cache(maxsize=2)  # several rules look at the same patch, one after the other
+def parse(patch: bytes, max_depth: int = MAX_DEPTH) -> ast.Module:
+    """Parse ``patch``; callers must not change the tree.
+
+    Raises:
+        Unparsable: it is too long, nests or chains too deeply, or is not Python.
+    """
+    if len(patch) > MAX_PARSED_BYTES:
+        raise Unparsable(0, 0, f"has more than {MAX_PARSED_BYTES} bytes", "shorten the file")
+    _check_nesting(patch, max_depth)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on odd escapes in strings: nobody to read them here
+            return ast.parse(patch)
+    except SyntaxError as error:
+        message = f"is not valid Python: {error.msg}"
+        raise Unparsable(error.lineno or 0, max(0, error.offset or 0), message, "mend the syntax") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # NUL, a huge number; too deep for the parser
+        message = f"cannot be parsed ({type(error).__name__})"
+        raise Unparsable(0, 0, message, "write the change more plainly") from None
+
+
+def _check_nesting(patch: bytes, max_depth: int) -> None:
+    """Bound what makes parsers recurse: brackets, indentation, and operators without a comma between them."""
+    depth = chain = 0
+    try:
+        for item in tokenize.tokenize(io.BytesIO(patch).readline):
+            depth += _deeper(item)
+            chain = _chained(item, chain)
+            if depth > max_depth:
+                _too_much(item, f"nests more than {max_depth} levels deep", "use a helper function or a variable")
+            if chain > MAX_CHAIN:
+                _too_much(item, f"chains more than {MAX_CHAIN} operators in one expression", "use a loop")
+    except tokenize.TokenError as error:
+        line = error.args[1][0]
+        raise Unparsable(line, 0, f"is not valid Python: {error.args[0]}", "mend the syntax") from None
+    except SyntaxError as error:
+        raise Unparsable(error.lineno or 0, 0, f"is not valid Python: {error.msg}", "mend the syntax") from None
+
+
+def _deeper(item: tokenize.TokenInfo) -> int:
+    if item.type == tokenize.OP:
+        return (item.string in _OPEN) - (item.string in _CLOSE)
+    return (item.type == tokenize.INDENT) - (item.type == tokenize.DEDENT)
+
+
+def _chained(item: tokenize.TokenInfo, chain: int) -> int:
+    """How long the present run of operators is. ``elif`` nests too, from line to line, so it is never reset there."""
+    if item.type == tokenize.NEWLINE or (item.type == tokenize.OP and item.string in (",", ";")):
+        return 0
+    chains = item.type == tokenize.OP or (item.type == tokenize.NAME and item.string in _CHAINING_WORDS)
+    return chain + chains
+
+
+def _too_much(item: tokenize.TokenInfo, message: str, instead: str) -> None:
+    raise Unparsable(item.start[0], item.start[1] + 1, message, instead)

@@ -1,7 +1,8 @@
-"""What people read is what Python runs: plain UTF-8, and nothing invisible or look-alike."""
+"""The text of the file must read the same to people, to these rules and to Python."""
 
 from __future__ import annotations
 
+import io
 import re
 import tokenize
 import unicodedata
@@ -9,56 +10,87 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policies.interface import Finding
-from policies.tokens import tokens
 
-_COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=]")
-# Bidirectional controls, zero-width characters, and everything else that takes part without being seen.
-_UNSEEN = ("Cf", "Cc", "Co", "Cs", "Cn", "Zl", "Zp")
+_COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")  # PEP 263, counted in the first two lines
+# Blank to the eye though not of a category that says so: joiners, fillers, variation selectors.
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+# Control and format (bidi, zero-width, tags), surrogate, line and paragraph separators.
+_UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_PLAIN_CONTROLS = "\n\t"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Text:
-    """UTF-8 without byte-order mark, coding cookie, NUL, CR, invisible characters or non-ASCII identifiers."""
+    """UTF-8 without cookie, BOM, CR, controls or invisible characters; ASCII outside strings and comments."""
 
-    name: str = "text"
+    @property
+    def name(self) -> str:
+        return "text"
 
-    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:
-        del base
-        return list(self._findings(patch))
-
-    def _findings(self, patch: bytes) -> Iterator[Finding]:
+    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:  # noqa: ARG002 - judged by itself
         if patch.startswith(b"\xef\xbb\xbf"):
-            yield self._finding(1, 1, "the file begins with a byte-order mark", "plain UTF-8")
-        if b"\r" in patch:
-            line = patch[: patch.index(b"\r")].count(b"\n") + 1
-            yield self._finding(line, 0, "a carriage return in a line end", "line feeds alone")
-        for number, line_bytes in enumerate(patch.split(b"\n")[:2], 1):
-            if _COOKIE.match(line_bytes):
-                yield self._finding(number, 1, "a coding cookie", "plain UTF-8, which needs none")
+            return [_finding(1, 1, "the file begins with a byte order mark", "remove it")]
         try:
             text = patch.decode("utf-8")
         except UnicodeDecodeError as error:
-            line = patch[: error.start].count(b"\n") + 1
-            yield self._finding(line, 0, "bytes that are not UTF-8", "plain UTF-8")
-            return
-        for number, line_text in enumerate(text.split("\n"), 1):
-            yield from self._line(number, line_text)
-        yield from self._names(patch)
+            line = patch.count(b"\n", 0, error.start) + 1
+            return [_finding(line, 0, f"byte {patch[error.start]:#04x} is not UTF-8", "save the file as UTF-8")]
+        findings = [*_cookies(patch), *_unseen(text)]
+        return findings or list(_non_ascii_code(text))
 
-    def _line(self, number: int, line: str) -> Iterator[Finding]:
-        if line.isascii() and line.replace("\t", "").isprintable():
-            return
-        for column, character in enumerate(line, 1):
-            if character not in "\t\r" and unicodedata.category(character) in _UNSEEN:
-                yield self._finding(number, column, f"an invisible character, U+{ord(character):04X}", "remove it")
-                return
 
-    def _names(self, patch: bytes) -> Iterator[Finding]:
-        """Python reads look-alikes of a name as the name itself, after NFKC; people do not."""
-        for token in tokens(patch):
-            if token.type == tokenize.NAME and not token.string.isascii():
-                line, column = token.start
-                yield self._finding(line, column + 1, "an identifier that is not ASCII", "ASCII names")
+def _finding(line: int, column: int, message: str, instead: str) -> Finding:
+    return Finding(rule="text", line=line, column=column, message=message, instead=instead)
 
-    def _finding(self, line: int, column: int, message: str, instead: str) -> Finding:
-        return Finding(rule=self.name, line=line, column=column, message=message, instead=instead)
+
+def _cookies(patch: bytes) -> Iterator[Finding]:
+    for number, line in enumerate(patch.split(b"\n", 2)[:2], start=1):
+        if _COOKIE.match(line):
+            yield _finding(number, 1, "a coding cookie changes how the file is read", "remove it: the file is UTF-8")
+
+
+def _unseen(text: str) -> Iterator[Finding]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.isascii() and line.isprintable():
+            continue
+        for column, character in enumerate(line, start=1):
+            if _is_unseen(character):
+                what = f"the invisible or control character U+{ord(character):04X}"
+                yield _finding(number, column, what, "remove it, or write it as an escape inside a string")
+                break
+
+
+def _is_unseen(character: str) -> bool:
+    if character in _PLAIN_CONTROLS:
+        return False
+    return unicodedata.category(character) in _UNSEEN_CATEGORIES or bool(_BLANK.match(character))
+
+
+def _non_ascii_code(text: str) -> Iterator[Finding]:
+    """Python folds look-alikes (NFKC) in names, so ``ｅｘｅｃ`` runs exec: names are ASCII here."""
+    if text.isascii():
+        return
+    try:
+        for item in tokenize.generate_tokens(io.StringIO(text).readline):
+            if not item.string.isascii() and _is_code(item):
+                line, column = item.start
+                yield _finding(line, column + 1, "a name or operator that is not ASCII", "use ASCII in code")
+    except (tokenize.TokenError, SyntaxError) as error:
+        yield _finding(0, 0, f"cannot be split into tokens ({type(error).__name__})", "mend the syntax")
+
+
+def _is_code(item: tokenize.TokenInfo) -> bool:
+    """Strings and comments may hold any visible text; what an f-string puts between braces is code again."""
+    if item.type == tokenize.STRING:
+        prefix = item.string[: min(item.string.find(quote) % 1_000_000 for quote in "'\"")]
+        return "f" in prefix.lower() and _code_between_braces(item.string)
+    return item.type != tokenize.COMMENT and tokenize.tok_name[item.type] != "FSTRING_MIDDLE"
+
+
+def _code_between_braces(literal: str) -> bool:
+    depth = 0
+    for character in literal.replace("{{", "").replace("}}", ""):
+        depth += (character == "{") - (character == "}")
+        if depth > 0 and not character.isascii():
+            return True
+    return False
