@@ -10,7 +10,7 @@ from typing import Protocol
 from daemon.model import Decision, Outcome, TrialResult, TrialStatus
 from policies.interface import Verdict
 
-# A correction beyond this is mentioned in the reason. An honest model's is exactly 0 or, in bfloat16, rounding far below.
+# A correction beyond this is mentioned in the reason. An honest model's is 0 or, in bfloat16, rounding far below.
 MATERIAL_BPB = 1e-4
 
 _DECISION_OF_STATUS = {

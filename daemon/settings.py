@@ -152,7 +152,9 @@ def load(path: Path) -> Settings:
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
+    # A key that is misspelt is both unknown and missing; the first is what its writer can see.
+    errors = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    first = errors[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown key {where}; see the comments of a fresh lab.toml for what there is"

@@ -35,7 +35,7 @@ class _SizeSection(_Switch):
 
 
 class _SyntaxSection(_Switch):
-    max_depth: Annotated[int, Field(ge=1, le=60)] = 40
+    max_depth: Annotated[int, Field(ge=1, le=80)] = 50
 
 
 class _Rules(_Section):
@@ -46,7 +46,7 @@ class _Rules(_Section):
 
 
 class _PolicyFile(_Section):
-    version: Literal[1]
+    version: Literal[1] = 1
     rules: _Rules = _Rules()
 
 
@@ -77,7 +77,7 @@ def _read(text: str) -> _PolicyFile:
     except (yaml.YAMLError, RecursionError) as error:
         raise PolicyError(f"policy.yaml is not valid YAML: {_flat(error)}") from error
     if not isinstance(content, dict):
-        raise PolicyError("policy.yaml is empty or no mapping; it needs at least `version: 1`")
+        raise PolicyError("policy.yaml is empty or no mapping; it needs at least `rules: {}`")
     try:
         return _PolicyFile.model_validate(content)
     except ValidationError as error:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-import io
 import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policies.interface import Finding
-from policies.syntax import Unparsable, parse
+from policies.syntax import Unparsable, cached_tokens, parse
 
 _DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 _DATA = (*_DISPLAYS, ast.Constant, ast.UnaryOp, ast.unaryop, ast.expr_context)
-_LITERAL_TOKENS = (tokenize.STRING, tokenize.NUMBER)
+_LITERAL_TOKENS = (tokenize.STRING, tokenize.NUMBER, getattr(tokenize, "FSTRING_MIDDLE", -1))  # the last: 3.12 on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +44,10 @@ class Size:
 
 
 def _tokens(patch: bytes) -> Iterator[tuple[int, int, int]]:
-    """Line, column and length of each string and number as it is written, even in a file that does not parse."""
-    try:
-        for item in tokenize.tokenize(io.BytesIO(patch).readline):
-            if item.type in _LITERAL_TOKENS:
-                yield item.start[0], item.start[1] + 1, len(item.string)
-    except (tokenize.TokenError, SyntaxError):
-        return  # for the syntax rule to say; what does not parse does not run
+    """Line, column and length of each string and number as it is written."""
+    for item in cached_tokens(patch):
+        if item.type in _LITERAL_TOKENS:
+            yield item.start[0], item.start[1] + 1, len(item.string)
 
 
 def _constants(patch: bytes) -> Iterator[tuple[int, int, int]]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from policies.interface import Finding
+from policies.tokens import tokens
 
 MAX_PARSED_BYTES = 256 * 1024
-MAX_DEPTH = 40
+MAX_DEPTH = 50
 MAX_CHAIN = 400
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
 _CHAINING_WORDS = frozenset({"not", "lambda", "if", "else", "elif", "and", "or", "await", "for", "in", "is"})
@@ -49,7 +50,10 @@ class Syntax:
         return []
 
 
-@lru_cache(maxsize=2)  # several rules look at the same patch, one after the other
+cached_tokens = lru_cache(maxsize=2)(tokens)  # several rules look at the same patch, one after the other
+
+
+@lru_cache(maxsize=2)
 def parse(patch: bytes, max_depth: int = MAX_DEPTH) -> ast.Module:
     """Parse ``patch``; callers must not change the tree.
 
@@ -75,7 +79,8 @@ def _check_nesting(patch: bytes, max_depth: int) -> None:
     """Bound what makes parsers recurse: brackets, indentation, and operators without a comma between them."""
     depth = chain = 0
     try:
-        for item in tokenize.tokenize(io.BytesIO(patch).readline):
+        # What cannot be tokenised to its end has no cached tokens; it is read again for the error and its place.
+        for item in cached_tokens(patch) or tokenize.tokenize(io.BytesIO(patch).readline):
             depth += _deeper(item)
             chain = _chained(item, chain)
             if depth > max_depth:
@@ -96,7 +101,7 @@ def _deeper(item: tokenize.TokenInfo) -> int:
 
 
 def _chained(item: tokenize.TokenInfo, chain: int) -> int:
-    """How long the present run of operators is. ``elif`` nests too, from line to line, so it is never reset there."""
+    """How long the present run of operators is. A comma or the end of a statement ends it."""
     if item.type == tokenize.NEWLINE or (item.type == tokenize.OP and item.string in (",", ";")):
         return 0
     chains = item.type == tokenize.OP or (item.type == tokenize.NAME and item.string in _CHAINING_WORDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tokenize
 import unicodedata
@@ -10,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policies.interface import Finding
+from policies.syntax import cached_tokens
 
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")  # PEP 263, counted in the first two lines
+_FORMATTED = re.compile(r"[rR]?[fF]")  # the prefix of an f-string: f, F, rf, fr ...
 # Blank to the eye though not of a category that says so: joiners, fillers, variation selectors.
 _BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-# Control and format (bidi, zero-width, tags), surrogate, line and paragraph separators.
-_UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Control, format (bidi, zero-width, tags), surrogate, private, unassigned, line and paragraph separators.
+_UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _PLAIN_CONTROLS = "\n\t"
 
 
@@ -36,7 +37,7 @@ class Text:
             line = patch.count(b"\n", 0, error.start) + 1
             return [_finding(line, 0, f"byte {patch[error.start]:#04x} is not UTF-8", "save the file as UTF-8")]
         findings = [*_cookies(patch), *_unseen(text)]
-        return findings or list(_non_ascii_code(text))
+        return findings or list(_non_ascii_code(patch))
 
 
 def _finding(line: int, column: int, message: str, instead: str) -> Finding:
@@ -66,24 +67,23 @@ def _is_unseen(character: str) -> bool:
     return unicodedata.category(character) in _UNSEEN_CATEGORIES or bool(_BLANK.match(character))
 
 
-def _non_ascii_code(text: str) -> Iterator[Finding]:
+def _non_ascii_code(patch: bytes) -> Iterator[Finding]:
     """Python folds look-alikes (NFKC) in names, so ``ｅｘｅｃ`` runs exec: names are ASCII here."""
-    if text.isascii():
+    if patch.isascii():
         return
-    try:
-        for item in tokenize.generate_tokens(io.StringIO(text).readline):
-            if not item.string.isascii() and _is_code(item):
-                line, column = item.start
-                yield _finding(line, column + 1, "a name or operator that is not ASCII", "use ASCII in code")
-    except (tokenize.TokenError, SyntaxError) as error:
-        yield _finding(0, 0, f"cannot be split into tokens ({type(error).__name__})", "mend the syntax")
+    items = cached_tokens(patch)
+    if not items:
+        yield _finding(0, 0, "cannot be split into tokens", "mend the syntax")
+    for item in items:
+        if not item.string.isascii() and _is_code(item):
+            line, column = item.start
+            yield _finding(line, column + 1, "a name or operator that is not ASCII", "use ASCII in code")
 
 
 def _is_code(item: tokenize.TokenInfo) -> bool:
     """Strings and comments may hold any visible text; what an f-string puts between braces is code again."""
     if item.type == tokenize.STRING:
-        prefix = item.string[: min(item.string.find(quote) % 1_000_000 for quote in "'\"")]
-        return "f" in prefix.lower() and _code_between_braces(item.string)
+        return bool(_FORMATTED.match(item.string)) and _code_between_braces(item.string)
     return item.type != tokenize.COMMENT and tokenize.tok_name[item.type] != "FSTRING_MIDDLE"
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NoReturn, cast
 
@@ -178,18 +178,17 @@ def _line_of(train_py: bytes, offset: int) -> int:
 
 def _site(line: bytes, number: int, offset: int) -> _Site | None:
     try:
-        found = _read_line(line)
+        found = _read_line(line, number)
     except _Malformed as error:
         _fail(number, str(error))
     if found is None:
         return None
-    parameter = replace(found.parameter, line=number)
-    return _Site(parameter=parameter, start=offset + found.start, end=offset + found.end)
+    return _Site(parameter=found.parameter, start=offset + found.start, end=offset + found.end)
 
 
 # A night's history is read again at every proposal, and its files differ in a few lines only.
 @lru_cache(maxsize=4096)
-def _read_line(line: bytes) -> _Site | None:
+def _read_line(line: bytes, number: int) -> _Site | None:
     """The searched literal of one line, with offsets from the line's start; None when it carries no range.
 
     libcst's parser has no limit on nesting: 3,000 parentheses end the process by a stack overflow, and the text
@@ -216,7 +215,7 @@ def _read_line(line: bytes) -> _Site | None:
     span = MetadataWrapper(module, unsafe_skip_copy=True).resolve(ByteSpanPositionProvider)[value]
     literal = _literal(code[span.start : span.start + span.length].decode())
     start = indent + span.start
-    return _Site(parameter=_parameter(target, literal, comment.value), start=start, end=start + span.length)
+    return _Site(parameter=_parameter(target, literal, comment.value, number), start=start, end=start + span.length)
 
 
 def _assignment(statement: cst.SimpleStatementLine | cst.BaseCompoundStatement) -> tuple[str, cst.BaseExpression]:
@@ -228,7 +227,7 @@ def _assignment(statement: cst.SimpleStatementLine | cst.BaseCompoundStatement) 
     raise _Malformed(_NOT_PLAIN)
 
 
-def _parameter(name: str, value: Value, comment: str) -> Parameter:
+def _parameter(name: str, value: Value, comment: str, line: int) -> Parameter:
     kind = cast(Kind, comment[1:].split()[0])
     if kind == "choice":
         match = _CHOICE.fullmatch(comment)
@@ -236,7 +235,9 @@ def _parameter(name: str, value: Value, comment: str) -> Parameter:
             raise _Malformed(f"{name}: the comment is not of the form `# choice 1 2 4; words`")
         tokens = tuple(_TOKEN.findall(match[1]))
         choices = tuple(_literal(token) for token in tokens)
-        return Parameter(name=name, value=value, kind=kind, choices=choices, tokens=tokens, note=match[2] or "", line=0)
+        return Parameter(
+            name=name, value=value, kind=kind, choices=choices, tokens=tokens, note=match[2] or "", line=line
+        )
     match = _RANGE.fullmatch(comment)
     if match is None:
         raise _Malformed(f"{name}: the comment is not of the form `# {kind} low..high; words`")
@@ -245,7 +246,7 @@ def _parameter(name: str, value: Value, comment: str) -> Parameter:
         raise _Malformed(f"{name}: the range must rise")
     if kind == "log" and low <= 0:
         raise _Malformed(f"{name}: a log range must lie above 0")
-    return Parameter(name=name, value=value, kind=kind, low=low, high=high, note=match[3] or "", line=0)
+    return Parameter(name=name, value=value, kind=kind, low=low, high=high, note=match[3] or "", line=line)
 
 
 def _bound(name: str, kind: Kind, text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +20,20 @@ def fresh(tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared lab to copy from: preparing one for each mistake would take most of the time."""
+    directory = tmp_path_factory.mktemp("template") / "lab"
+    autoresearch("init", directory, "--profile", "cpu", "--tag", "night")
+    autoresearch("prepare", "--sample", "--lab", directory)
+    return directory
+
+
 @pytest.fixture
-def prepared(fresh: Path) -> Path:
-    autoresearch("prepare", "--sample", "--lab", fresh)
-    return fresh
+def prepared(template: Path, tmp_path: Path) -> Path:
+    directory = tmp_path / "prepared"
+    shutil.copytree(template, directory, symlinks=True)
+    return directory
 
 
 def refused(*words: str | Path, **environment: str) -> str:
@@ -89,7 +100,7 @@ def test_a_second_process_on_the_same_lab(prepared: Path) -> None:
         ("train_seconds = 20.0", "train_seconds = -1.0", "train_seconds"),
         ("train_seconds = 20.0", 'train_seconds = "long"', "train_seconds"),
         ('profile = "cpu"', 'profile = "tpu"', "profile"),
-        ("[time]", "[time", "TOML"),
+        ("\n[time]\n", "\n[time\n", "TOML"),
         ('cpus = "auto"', 'cpus = "all"', "cpus"),
         ('cpus = "auto"', 'cpus = "999"', "core 999"),
         ('image = "autoresearch-train:cpu"', 'image = "nobody/has:this"', "image build"),
@@ -108,6 +119,8 @@ def test_wrong_settings(prepared: Path, line: str, instead: str, words: str) -> 
 def test_a_baseline_that_crashes_is_said_and_kept_on_the_record(prepared: Path) -> None:
     train_py = prepared / "train.py"
     train_py.write_text(train_py.read_text() + "\nraise ValueError('planted')\n")
+    settings = prepared / "lab.toml"
+    settings.write_text(settings.read_text().replace("train_seconds = 20.0", "train_seconds = 3.0"))
     git(prepared, "commit", "-qam", "break it")
     sentence = refused("run", "--experiments", "1", "--lab", prepared)
     assert "baseline" in sentence

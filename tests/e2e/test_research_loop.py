@@ -19,7 +19,7 @@ def autoresearch(*words: str | Path, check: bool = True, **environment: str) -> 
     done = subprocess.run(
         [*AUTORESEARCH, *map(str, words)], capture_output=True, text=True, env={**os.environ, **environment}
     )
-    assert "Traceback" not in done.stderr + done.stdout, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     if check:
         assert done.returncode == 0, done.stderr + done.stdout
     return done
@@ -35,8 +35,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("e2e") / "lab"
     autoresearch("init", directory, "--profile", "cpu", "--tag", "night")
     settings = directory / "lab.toml"
-    settings.write_text(settings.read_text().replace("train_seconds = 20.0", "train_seconds = 5.0"))
-    git(directory, "commit", "-qam", "five seconds")
+    settings.write_text(settings.read_text().replace("train_seconds = 20.0", "train_seconds = 4.0"))
+    git(directory, "commit", "-qam", "four seconds")
     autoresearch("prepare", "--sample", "--lab", directory)
     done = autoresearch("run", "--experiments", "2", "--lab", directory)
     assert done.stdout.count("#") >= 3, done.stdout

@@ -193,3 +193,12 @@ def test_a_rejected_model_is_invalid(tmp_path, data):
                                  audit_rows=43, device="cpu")  # fmt: skip
     with pytest.raises(Invalid, match="43 secret cuts"):
         score.score(options)
+
+
+def test_each_rule_of_the_verdict_stands_alone():
+    quiet = {"rows": 400, "cuts": 400, "moved": 0, "prefix_share": 0.0, "max_abs_nats": 0.0, "mean_abs_nats": 0.0,
+             "mean_signed_nats": 0.0}  # fmt: skip
+    for change, sentence in (({}, None), ({"moved": 1}, "1 of 400"), ({"prefix_share": 0.01}, "before the cuts"),
+                             ({"mean_signed_nats": 0.001}, "on average")):  # fmt: skip
+        reason = audit.verdict(audit.Findings(**(quiet | change)), audit.FLOAT32)
+        assert (reason is None) if sentence is None else (sentence in reason)

@@ -1,0 +1,167 @@
+"""Keep or discard: what is judged, by which number, and what can never happen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from values import ALLOWED, CRASH, REFUSED, SCORE, TRIAL, scored
+
+from daemon.decide import (
+    Answer,
+    Candidate,
+    Discard,
+    Greedy,
+    Keep,
+    Noise,
+    Replicate,
+    audited_bpb,
+    decide,
+    outcome_of,
+)
+from daemon.model import Decision, TrialResult, TrialStatus
+from policies.interface import Verdict
+
+GREEDY = Greedy(min_gain_bpb=0.01)
+FAILED = [status for status in TrialStatus if status is not TrialStatus.OK]
+
+
+def audited(val_bpb: float, corrected_bpb: float) -> TrialResult:
+    return replace(TRIAL, score=replace(SCORE, val_bpb=val_bpb, corrected_bpb=corrected_bpb))
+
+
+def even(bpb: float) -> TrialResult:
+    return audited(bpb, bpb)
+
+
+@pytest.mark.parametrize(
+    ("champion", "candidate", "kept"),
+    [(1.5, 1.48, True), (1.5, 1.495, False), (1.5, 1.49, False), (1.5, 1.5, False), (1.5, 1.6, False)],
+)
+def test_greedy_keeps_what_is_better_by_more_than_the_minimum(champion: float, candidate: float, kept: bool) -> None:
+    answer = decide(champion, [even(candidate)], Noise(sigma_bpb=9.0, runs=3), GREEDY)
+    assert isinstance(answer, Keep if kept else Discard)
+    assert answer.reason
+
+
+def test_an_equal_score_is_a_discard_even_without_a_minimum() -> None:
+    assert isinstance(decide(1.5, [even(1.5)], None, Greedy(min_gain_bpb=0.0)), Discard)
+
+
+def test_the_mean_of_the_trials_is_judged() -> None:
+    assert isinstance(decide(1.5, [even(1.4), even(1.7)], None, GREEDY), Discard)
+    assert isinstance(decide(1.5, [even(1.4), even(1.5)], None, GREEDY), Keep)
+
+
+def test_a_baseline_that_scored_is_kept() -> None:
+    assert isinstance(decide(None, [even(9.0)], None, GREEDY), Keep)
+    assert isinstance(decide(None, [CRASH], None, GREEDY), Discard)
+    assert isinstance(decide(None, [], None, GREEDY), Discard)
+
+
+def test_the_worse_of_measured_and_corrected_counts_and_is_told() -> None:
+    assert audited_bpb([audited(1.3, 1.6), audited(1.4, 1.2)]) == pytest.approx(1.5)
+    answer = decide(1.5, [audited(1.0, 1.6)], None, GREEDY)
+    assert isinstance(answer, Discard)
+    assert "in 1 of 1 trials the audit's correction was material" in answer.reason
+    assert "correction" not in decide(1.5, [audited(1.4, 1.400001)], None, GREEDY).reason
+
+
+def test_the_rule_is_asked_and_its_answer_is_passed_on() -> None:
+    class Unsure:
+        def judge(self, champion_bpb: float, candidate: Candidate, noise: Noise | None) -> Answer:
+            assert (champion_bpb, candidate.runs) == (1.5, 2)
+            return Replicate(runs=3, reason="within the noise")
+
+    answer = decide(1.5, [audited(1.2, 1.4), even(1.4)], None, Unsure())
+    assert isinstance(answer, Replicate)
+    assert answer.runs == 3
+    assert answer.reason.startswith("within the noise; in 1 of 2 trials")
+
+
+@pytest.mark.parametrize("gain", [-0.1, math.nan, math.inf])
+def test_a_senseless_minimum_is_refused(gain: float) -> None:
+    with pytest.raises(ValueError, match="min_gain_bpb"):
+        Greedy(min_gain_bpb=gain)
+
+
+ANY = st.floats() | st.none()
+FINITE = st.floats(-1e300, 1e300, allow_subnormal=False)
+GAINS = st.floats(0, 10)
+LISTS = st.lists(st.builds(audited, st.floats(), st.floats()) | st.just(CRASH) | st.just(replace(TRIAL, score=None)))
+
+
+class Eager:
+    """A rule that would keep anything."""
+
+    def judge(self, champion_bpb: float, candidate: Candidate, noise: Noise | None) -> Answer:
+        return Keep(reason="why not")
+
+
+@given(ANY, LISTS, GAINS, st.booleans())
+def test_nothing_without_a_finite_score_is_ever_kept(
+    champion: float | None, trials: list[TrialResult], gain: float, eager: bool
+) -> None:
+    answer = decide(champion, trials, None, Eager() if eager else Greedy(min_gain_bpb=gain))
+    if not isinstance(answer, Discard):
+        assert trials
+        assert champion is None or math.isfinite(champion)
+        assert all(t.score is not None and t.status is TrialStatus.OK for t in trials)
+        numbers = [n for t in trials if t.score for n in (t.score.val_bpb, t.score.corrected_bpb)]
+        assert all(math.isfinite(number) for number in numbers)
+
+
+@given(FINITE, FINITE, FINITE, GAINS)
+def test_a_better_score_is_never_judged_worse(champion: float, a: float, b: float, gain: float) -> None:
+    better, worse = sorted((a, b))
+    if isinstance(decide(champion, [even(worse)], None, Greedy(min_gain_bpb=gain)), Keep):
+        assert isinstance(decide(champion, [even(better)], None, Greedy(min_gain_bpb=gain)), Keep)
+
+
+@given(FINITE, st.lists(st.floats(), min_size=1), st.sampled_from(FAILED), st.integers(0), GAINS)
+def test_a_failing_trial_never_turns_a_discard_into_a_keep(
+    champion: float, scores: list[float], status: TrialStatus, at: int, gain: float
+) -> None:
+    trials = [even(score) for score in scores]
+    trials.insert(at % (len(trials) + 1), replace(CRASH, status=status))
+    assert isinstance(decide(champion, trials, None, Greedy(min_gain_bpb=gain)), Discard)
+
+
+@given(FINITE, GAINS, st.integers(1, 9))
+def test_repeating_the_champion_is_never_a_gain(bpb: float, gain: float, runs: int) -> None:
+    assert isinstance(decide(bpb, [even(bpb)] * runs, None, Greedy(min_gain_bpb=gain)), Discard)
+
+
+@pytest.mark.parametrize(
+    ("status", "decision"),
+    [
+        (TrialStatus.CRASH, Decision.CRASH),
+        (TrialStatus.OOM, Decision.CRASH),
+        (TrialStatus.OUTPUT_LIMIT, Decision.CRASH),
+        (TrialStatus.TIMEOUT, Decision.TIMEOUT),
+        (TrialStatus.INVALID, Decision.INVALID),
+    ],
+)
+def test_how_a_failing_trial_ends_an_experiment(status: TrialStatus, decision: Decision) -> None:
+    outcome = outcome_of(replace(CRASH, status=status, reason="because"))
+    assert (outcome.decision, outcome.reason) == (decision, "because")
+    assert outcome_of(replace(CRASH, status=status, reason="")).reason == status.value
+
+
+def test_how_an_answer_or_a_verdict_ends_an_experiment() -> None:
+    assert outcome_of(Keep(reason="a")).decision is Decision.KEEP
+    assert outcome_of(Discard(reason="b")).reason == "b"
+    assert outcome_of(REFUSED).decision is Decision.REFUSED
+    assert outcome_of(REFUSED).reason == "imports: line 3: socket"
+    twice = replace(REFUSED, findings=REFUSED.findings * 2)
+    assert outcome_of(twice).reason == "imports: line 3: socket (and 1 more)"
+    assert "nobody looked" in outcome_of(Verdict(rules=(), findings=())).reason
+
+
+@pytest.mark.parametrize("end", [scored(1.5), ALLOWED])
+def test_what_has_not_ended_has_no_outcome(end: TrialResult | Verdict) -> None:
+    with pytest.raises(ValueError, match=r"ends nothing|is judged"):
+        outcome_of(end)
