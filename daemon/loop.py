@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -186,25 +187,34 @@ class Loop:
     def _propose(self, champion: Experiment) -> Proposal:
         assert champion.commit is not None  # noqa: S101 - a champion is closed, so it was committed
         program, _ = self.program()
-        history = [e for e in self.ledger.experiments(arena=self.arena.fingerprint) if e.phase is Phase.CLOSED]
         context = Context(
             champion=champion,
             train_py=self.workspace.read(champion.commit),
             base_commit=champion.commit,
-            history=history,
+            history=self._history(),
             program=program,
             profile=self.profile,
         )
-        for attempt in range(MAX_FAILED_PROPOSALS):
+        for _ in range(MAX_FAILED_PROPOSALS):
             try:
                 return self.proposer.propose(context)
             except ProposalFailed as failure:
-                self.observers.notify(FaultSeen(message=f"no usable proposal: {failure}", retry_seconds=0.0))
                 last = failure
+                self.observers.notify(FaultSeen(message=f"no usable proposal: {failure}", retry_seconds=0.0))
                 if self.cancel():
                     raise Cancelled("stopped by the operator") from failure
-                del attempt
         raise OurFault(f"the proposer {self.proposer.name} failed {MAX_FAILED_PROPOSALS} times: {last}")
+
+    def _history(self) -> list[Experiment]:
+        """What a proposer is told: all that was closed, and what was given up, so that it is not proposed again."""
+        experiments = list(self.ledger.experiments(arena=self.arena.fingerprint))
+        times = _interruptions(experiments)
+        return [
+            e
+            for e in experiments
+            if e.phase is Phase.CLOSED
+            or (e.proposal is not None and times[e.proposal.patch.sha256] >= MAX_INTERRUPTIONS)
+        ]
 
     def _interrupted_before(self, champion: Experiment) -> Proposal | None:
         """The proposal of the experiment that was interrupted last, unless it was so too often."""
@@ -214,12 +224,8 @@ class Loop:
         patch = latest.proposal.patch
         if patch.base_commit != champion.commit or latest.proposal.proposer == "baseline":
             return None
-        times = sum(
-            1
-            for e in self.ledger.experiments(arena=self.arena.fingerprint)
-            if e.phase is Phase.INTERRUPTED and e.proposal is not None and e.proposal.patch.sha256 == patch.sha256
-        )
-        return latest.proposal if times < MAX_INTERRUPTIONS else None
+        times = _interruptions(self.ledger.experiments(arena=self.arena.fingerprint))
+        return latest.proposal if times[patch.sha256] < MAX_INTERRUPTIONS else None
 
     def _patiently(self, act: Callable[[], Experiment]) -> Experiment:
         """Try again after a fault of ours, waiting longer each time."""
@@ -232,3 +238,10 @@ class Loop:
                     raise Cancelled("stopped while waiting") from fault
                 self.recover(reaped=())
         return act()
+
+
+def _interruptions(experiments: Iterable[Experiment]) -> Counter[str]:
+    """How often each patch, by sha256, was interrupted."""
+    return Counter(
+        e.proposal.patch.sha256 for e in experiments if e.phase is Phase.INTERRUPTED and e.proposal is not None
+    )

@@ -38,16 +38,16 @@ class DockerSandbox:
             referee_watch.start()
             train = self._create(undo, spec, "train", bodies.train_body(spec, run))
 
-            def onto_the_training_cores() -> None:
-                if spec.limits.idle_cpus != spec.limits.cpus:
-                    referee.use_cpus(bodies.cpuset(spec.limits.cpus))
+            def onto_all_cores() -> None:
+                if spec.limits.idle_cpus != spec.limits.scoring_cpus:
+                    referee.use_cpus(bodies.cpuset(spec.limits.scoring_cpus))
 
             yield TrialSession(
                 spec=spec,
                 run=run,
                 trainer=Watched(runner=train, log_limit_bytes=spec.limits.log_bytes, merge=True),
                 referee=referee_watch,
-                before_scoring=onto_the_training_cores,
+                before_scoring=onto_all_cores,
             )
 
     def _create(self, undo: ExitStack, spec: SandboxSpec, role: str, body: bodies.Body) -> Container:

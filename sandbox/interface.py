@@ -39,7 +39,10 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one container may use. ``cpus`` are host core numbers; ``idle_cpus`` are where the referee waits."""
+    """What one container may use.
+
+    ``cpus`` are the host cores that train; ``idle_cpus`` are where the referee waits meanwhile. It scores on both.
+    """
 
     cpus: tuple[int, ...]
     idle_cpus: tuple[int, ...]
@@ -52,6 +55,11 @@ class Limits:
     inodes: int = 8192
     pids: int = 256
     open_files: int = 4096
+
+    @property
+    def scoring_cpus(self) -> tuple[int, ...]:
+        """Nothing else of the trial runs while the referee works, so it may have all its cores."""
+        return tuple(sorted({*self.cpus, *self.idle_cpus}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

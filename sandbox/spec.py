@@ -71,6 +71,7 @@ def referee_body(spec: SandboxSpec, run: RunDir, split: str = "val") -> Body:
     times = spec.times
     backstop = int(times.startup_seconds + times.train_seconds + times.score_seconds + 120)
     body = _hardened(spec, "referee", uid=spec.slot.referee_uid, cpus=spec.limits.idle_cpus)
+    body["HostConfig"]["NanoCpus"] = len(spec.limits.scoring_cpus) * 10**9  # once its cores are given to it
     body["Cmd"] = [
         "/usr/bin/timeout", "--signal=KILL", str(backstop), PYTHON, "-P", "-m", "autoresearch_guest.referee",
         "--gate", "/gate", "--sealed", "/out", "--data", "/data", "--split", split,

@@ -126,7 +126,7 @@ def test_a_failing_trial_never_turns_a_discard_into_a_keep(
     champion: float, scores: list[float], status: TrialStatus, at: int, gain: float
 ) -> None:
     trials = [even(score) for score in scores]
-    trials.insert(at % (len(trials) + 1), replace(CRASH, status=status))
+    trials.insert(at % (len(trials) + 1), replace(even(0.5), status=status))  # with a score, though none should have
     assert isinstance(decide(champion, trials, None, Greedy(min_gain_bpb=gain)), Discard)
 
 

@@ -165,6 +165,8 @@ def test_honest_depth_and_chains_pass() -> None:
     assert not Syntax().check(b"x = " + b"[" * 49 + b"]" * 49 + b"\n", b"")
     assert not Syntax().check(b"x = 1" + b" + 1" * (MAX_CHAIN // 2) + b"\n", b"")
     assert not Syntax().check(b"x = [" + b"a.b + 1, " * 2000 + b"]\n", b"")
+    finding = one(Syntax().check(b"x = 1" + b" + 1" * (MAX_CHAIN + 1) + b"\n", b""), "syntax")
+    assert "chains more than 400 operators" in finding.message
     assert Syntax(max_depth=3).check(b"x = ((((1))))\n", b"")
 
 
