@@ -8,11 +8,13 @@ cd "$(dirname "$0")/.."
 export OMP_WAIT_POLICY=PASSIVE
 .venv/bin/python prepare.py --sample
 for script in bench/*.py; do
+    python=.venv/bin/python
+    arguments=()
     case $script in
         */common.py) continue ;;
         */baseline.py) arguments=(--python .venv-train/bin/python --cores 0) ;;
-        *) arguments=() ;;
+        */referee.py) python=.venv-train/bin/python ;;
     esac
     say "$script"
-    .venv/bin/python "$script" "${arguments[@]}"
+    "$python" "$script" "${arguments[@]}"
 done
