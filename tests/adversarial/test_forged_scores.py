@@ -45,7 +45,7 @@ FORGERIES = [
     ("peeks at one place in fifty",
      PEEKING.replace("PLACES", "(torch.arange(tokens.size(1)) % 50 == 7).float().unsqueeze(-1)") + EVALUATE, "token"),
     ("shares between the rows of a batch",
-     HONEST.replace("self.logits.expand", "(self.logits * (1 + 1e-4 * tokens.sum(0, keepdim=True).unsqueeze(-1))).expand")
+     HONEST.replace("self.logits.expand", "(self.logits * (1 + 1e-4 * tokens.sum(0, True).unsqueeze(-1))).expand")
      + EVALUATE, ""),
     ("logits of 1e30", HONEST.replace("+ 0.0 * tokens", "* 0.0 + 1e30 + 0.0 * tokens") + EVALUATE, None),
     ("logits that are not numbers", HONEST.replace("+ 0.0 * tokens", "* float('nan') + 0.0 * tokens") + EVALUATE, ""),
