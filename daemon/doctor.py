@@ -15,6 +15,7 @@ from daemon.dataset import MEND
 from daemon.lab import Lab, find_image
 from daemon.model import OurFault, UserError
 from sandbox.docker_engine import Engine
+from sandbox.image import TORCH_LABEL
 from sandbox.interface import SandboxUnavailable
 from sandbox.preflight import NETWORK_FILE_SYSTEMS, available_memory_bytes, file_system, needed_memory_bytes
 
@@ -95,7 +96,7 @@ def _lab(lab: Lab) -> Finding:
 
 def _image(lab: Lab, engine: Engine) -> Finding:
     labels = find_image(engine, lab.settings.sandbox.image)
-    return OK, f"{lab.settings.sandbox.image}, torch {labels.get('org.autoresearchd.torch', '?')}"
+    return OK, f"{lab.settings.sandbox.image}, torch {labels.get(TORCH_LABEL, '?')}"
 
 
 def _leftovers(lab: Lab, engine: Engine) -> Finding:

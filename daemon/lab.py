@@ -22,7 +22,6 @@ from sandbox.interface import Sandbox, SandboxSpec, TimeRules
 from sandbox.unsafe_local import UnsafeLocalSandbox
 
 IGNORED = f"{STATE}/\nresults.tsv\nprogress.png\n__pycache__/\n"
-LAB_FILES = ("train.py", "prepare.py", "program.md", "lab.toml", "policy.yaml")
 
 
 def init(directory: Path, profile: Profile, tag: str) -> None:
