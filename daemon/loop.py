@@ -208,13 +208,14 @@ class Loop:
     def _history(self) -> list[Experiment]:
         """What a proposer is told: all that was closed, and what was given up, so that it is not proposed again."""
         experiments = list(self.ledger.experiments(arena=self.arena.fingerprint))
-        times = _interruptions(experiments)
-        return [
-            e
-            for e in experiments
-            if e.phase is Phase.CLOSED
-            or (e.proposal is not None and times[e.proposal.patch.sha256] >= MAX_INTERRUPTIONS)
-        ]
+        given_up = {sha256 for sha256, times in _interruptions(experiments).items() if times >= MAX_INTERRUPTIONS}
+        history = []
+        for experiment in experiments:
+            sha256 = experiment.proposal.patch.sha256 if experiment.proposal else ""
+            if experiment.phase is Phase.CLOSED or sha256 in given_up:
+                history.append(experiment)
+                given_up.discard(sha256)  # once, however often it was interrupted
+        return history
 
     def _interrupted_before(self, champion: Experiment) -> Proposal | None:
         """The proposal of the experiment that was interrupted last, unless it was so too often."""
