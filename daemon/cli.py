@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from daemon import output
+from daemon import credentials, logs, output
 from daemon.lab import Lab
 from daemon.lifecycle import StopFlag
 from daemon.model import OurFault, UserError
+from daemon.text import clean
 from sandbox.interface import Cancelled, SandboxUnavailable
 
 app = typer.Typer(
@@ -32,12 +34,15 @@ app.add_typer(image_app, name="image")
 LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.", show_default="here")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 HERE = Path()
+MAX_MESSAGE_CHARACTERS = 2000
 
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and a non-zero exit, never a traceback."""
+    logs.configure()
+    os.umask(os.umask(0o022) | 0o022)  # nothing that is made here may be written by others
     try:
-        app()
+        app(obj=credentials.withdraw())
     except (UserError, SandboxUnavailable) as error:
         _fail(str(error), 2)
     except OurFault as error:
@@ -51,7 +56,8 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    Console(stderr=True).print(f"autoresearch: {message}", markup=False, highlight=False, soft_wrap=True)
+    text = f"autoresearch: {clean(message, MAX_MESSAGE_CHARACTERS)}"
+    Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
 
 
@@ -137,11 +143,11 @@ def plot(
 
 
 @app.command()
-def doctor(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+def doctor(context: typer.Context, lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """What is missing on this machine, and the command that mends it. Exits with 1 when something is."""
     from daemon.doctor import FAILURE, examine, lab_or_none
 
-    checks = list(examine(lab_or_none(lab)))
+    checks = list(examine(lab_or_none(lab), context.obj))
     output.checks(checks, Console(), as_json=as_json)
     sys.exit(1 if any(check.level == FAILURE for check in checks) else 0)
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from daemon import hardware
+from daemon.credentials import KeySource
 from daemon.dataset import MEND
 from daemon.lab import Lab, find_image
 from daemon.model import OurFault, UserError
+from daemon.permissions import complaints
 from sandbox.docker_engine import Engine
 from sandbox.image import TORCH_LABEL
 from sandbox.interface import SandboxUnavailable
@@ -33,15 +35,17 @@ class Check:
     detail: str
 
 
-def examine(lab: Lab | None) -> Iterator[Check]:
+def examine(lab: Lab | None, keys: KeySource) -> Iterator[Check]:
     """Look at the machine and, when there is one, at the lab. Never raises; a failing look is a finding."""
     yield _guard("packages", _packages)
     engine: list[Engine] = []
     yield _guard("engine", lambda: _engine(engine))
+    yield _guard("api key", lambda: _api_key(keys))
     if lab is None:
         yield Check(name="lab", level=WARNING, detail="no lab here; make one with `autoresearch init DIR`")
         return
     yield _guard("lab", lambda: _lab(lab))
+    yield _guard("owner", lambda: _owner(lab))
     if engine and lab.settings.sandbox.kind == "docker":
         yield _guard("image", lambda: _image(lab, engine[0]))
         yield _guard("leftovers", lambda: _leftovers(lab, engine[0]))
@@ -94,6 +98,18 @@ def _lab(lab: Lab) -> Finding:
     return OK, f"{lab.directory}, profile {lab.settings.profile}, branch autoresearch/{lab.settings.tag}"
 
 
+def _owner(lab: Lab) -> Finding:
+    for complaint in complaints(lab.directory):
+        return FAILURE, complaint
+    return OK, "the lab's files belong to this user and nobody else may write them"
+
+
+def _api_key(keys: KeySource) -> Finding:
+    if keys.key() is None:
+        return OK, "none; the proposers that need one say so"
+    return OK, f"from {keys}; it stays in this process"
+
+
 def _image(lab: Lab, engine: Engine) -> Finding:
     labels = find_image(engine, lab.settings.sandbox.image)
     return OK, f"{lab.settings.sandbox.image}, torch {labels.get(TORCH_LABEL, '?')}"
@@ -116,7 +132,7 @@ def _data(lab: Lab) -> Finding:
 def _file_system(lab: Lab) -> Finding:
     if not lab.data_dir.exists():
         return FAILURE, f"no data directory; {MEND}"
-    lab.runs_dir.mkdir(parents=True, exist_ok=True)
+    lab.make_runs_dir()
     if lab.data_dir.stat().st_dev != lab.runs_dir.stat().st_dev:
         return FAILURE, f"data ({lab.data_dir}) and lab lie on two file systems; prepare the data inside the lab"
     kind = file_system(lab.directory)

@@ -1,4 +1,4 @@
-"""Writing a file so that a reader sees the old content or the new one, never half of it."""
+"""Files of our own: written so that a reader sees the old content or the new one, in folders that are ours alone."""
 
 from __future__ import annotations
 
@@ -26,3 +26,15 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         with suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def private_folder(path: Path) -> Path:
+    """Make ``path`` where it is missing, and let nobody but its owner in; returns it.
+
+    Raises:
+        OSError: it cannot be made, or is somebody else's.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+    return path

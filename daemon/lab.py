@@ -9,9 +9,11 @@ from pathlib import Path
 
 from daemon import hardware, settings
 from daemon.dataset import Dataset
+from daemon.files import private_folder
 from daemon.ledger import Ledger
 from daemon.model import Arena, UserError
 from daemon.payload import payload
+from daemon.permissions import complaints
 from daemon.settings import STATE, Profile, Settings
 from daemon.trial import TrialPlan
 from daemon.workspace import Workspace
@@ -65,6 +67,10 @@ class Lab:
     def runs_dir(self) -> Path:
         return self.state / "runs"
 
+    def make_runs_dir(self) -> None:
+        private_folder(self.state)
+        self.runs_dir.mkdir(exist_ok=True)
+
     def read(self, name: str) -> bytes:
         """The bytes of a lab file.
 
@@ -115,8 +121,7 @@ class Lab:
         )
 
     def ledger(self) -> Ledger:
-        self.state.mkdir(exist_ok=True)
-        return Ledger(self.state / "ledger.sqlite")
+        return Ledger(private_folder(self.state) / "ledger.sqlite")
 
     @cached_property
     def arena(self) -> Arena:
@@ -141,7 +146,7 @@ class Lab:
         """
         times, manifest = self.settings.time, self.dataset.manifest
         self.dataset.check_sizes()
-        self.runs_dir.mkdir(parents=True, exist_ok=True)
+        self.make_runs_dir()
         free = plan.free_startup_seconds
         return SandboxSpec(
             run_id=plan.run_id,
@@ -168,17 +173,27 @@ class Lab:
             runtime=self.settings.sandbox.runtime or None,
         )
 
+    def check_owner(self) -> None:
+        """Raise at the first file of the lab that somebody else owns or may write.
+
+        Raises:
+            UserError: there is one; the sentence says how to mend it.
+        """
+        for complaint in complaints(self.directory):
+            raise UserError(complaint)
+
     def check_ready(self) -> None:
         """What must hold before a trial starts.
 
         Raises:
-            UserError: changed lab files, missing data, data and runs on two filesystems, no memory for the output.
+            UserError: files that others may write, changed lab files, missing data, data and runs on two filesystems.
         """
+        self.check_owner()
         if changed := self.workspace.dirty():
             names = ", ".join(changed)
             raise UserError(f"the lab has uncommitted changes in {names}; commit them or `git restore` them")
         self.dataset.check_sizes()
-        self.runs_dir.mkdir(parents=True, exist_ok=True)
+        self.make_runs_dir()
         if self.data_dir.stat().st_dev != self.runs_dir.stat().st_dev:
             raise UserError(
                 f"the data ({self.data_dir}) and the lab ({self.directory}) lie on two filesystems, and the data is "

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from daemon.files import private_folder
 from daemon.model import UserError
 
 
@@ -24,8 +25,7 @@ def lab_lock(state_dir: Path, purpose: str) -> Iterator[None]:
     Raises:
         UserError: another process holds it; the message says which.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
-    path = state_dir / "lock"
+    path = private_folder(state_dir) / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:

@@ -16,8 +16,10 @@ from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.model import Experiment, TrialResult
 from daemon.text import clean
+from daemon.trial import LOG_TAIL_CHARACTERS
 
 LOG_CHARACTERS = 4000
+MAX_REASON_CHARACTERS = 600
 
 
 def status(lab: Lab, console: Console, *, as_json: bool) -> None:
@@ -76,8 +78,9 @@ def show(lab: Lab, number: int, console: Console, *, as_json: bool) -> None:
     console.print(f"      {where}", highlight=False, soft_wrap=True)
     if experiment.verdict:
         for finding in experiment.verdict.findings:
-            text = f"{finding.rule} {finding.line}:{finding.column} {finding.message} Instead: {finding.instead}"
-            console.print(f"      {escape(clean(text, 500))}", soft_wrap=True)
+            where = f"{finding.rule} {finding.line}:{finding.column}"
+            text = f"{where} {clean(finding.message, 300)} Instead: {clean(finding.instead, 300)}"
+            console.print(f"      {escape(text)}", soft_wrap=True)
     for trial_result in experiment.trials:
         _trial_lines(trial_result, console)
     if change:
@@ -85,7 +88,7 @@ def show(lab: Lab, number: int, console: Console, *, as_json: bool) -> None:
         console.print(Syntax(clean(change, 200_000, lines=True), "diff", background_color="default"))
     if experiment.trials and experiment.trials[-1].log_tail:
         console.rule("end of the log (claimed by train.py, believed by nobody)", align="left")
-        console.print(escape(experiment.trials[-1].log_tail[-LOG_CHARACTERS:]), highlight=False)
+        console.print(_end_of_log(experiment.trials[-1]), highlight=False)
 
 
 def diff(lab: Lab, number: int, console: Console) -> None:
@@ -109,7 +112,11 @@ def trial(result: TrialResult, console: Console, *, as_json: bool) -> None:
         return
     _trial_lines(result, console)
     if result.status != "ok" and result.log_tail:
-        console.print(escape(result.log_tail[-LOG_CHARACTERS:]), highlight=False)
+        console.print(_end_of_log(result), highlight=False)
+
+
+def _end_of_log(result: TrialResult) -> str:
+    return escape(clean(result.log_tail, LOG_CHARACTERS, lines=True, tail=True))
 
 
 def _trial_lines(result: TrialResult, console: Console) -> None:
@@ -136,7 +143,7 @@ def checks(found: Iterable[Check], console: Console, *, as_json: bool) -> None:
     """What the doctor found."""
     rows = list(found)
     if as_json:
-        _json({"checks": [{"name": c.name, "level": c.level, "detail": c.detail} for c in rows]})
+        _json({"checks": [{"name": c.name, "level": c.level, "detail": clean(c.detail, 600)} for c in rows]})
         return
     style = {"ok": "green", "warning": "yellow", "failure": "bold red"}
     for check in rows:
@@ -149,7 +156,7 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
         "number": experiment.number,
         "phase": experiment.phase,
         "decision": experiment.decision,
-        "reason": experiment.outcome.reason if experiment.outcome else None,
+        "reason": clean(experiment.outcome.reason, MAX_REASON_CHARACTERS) if experiment.outcome else None,
         "val_bpb": experiment.val_bpb,
         "hypothesis": clean(experiment.hypothesis, 500),
         "proposer": experiment.proposal.proposer if experiment.proposal else None,
@@ -164,7 +171,7 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
 def _trial_facts(result: TrialResult) -> dict[str, Any]:
     return {
         "status": result.status,
-        "reason": result.reason,
+        "reason": clean(result.reason, MAX_REASON_CHARACTERS),
         "val_bpb": result.val_bpb,
         "corrected_bpb": result.score.corrected_bpb if result.score else None,
         "claimed_bpb": result.claimed_bpb,
@@ -178,7 +185,7 @@ def _trial_facts(result: TrialResult) -> dict[str, Any]:
         "train_wall_seconds": round(result.train_wall_seconds, 3),
         "score_seconds": round(result.score_seconds, 3),
         "total_seconds": round(result.total_seconds, 3),
-        "log_tail": result.log_tail,
+        "log_tail": clean(result.log_tail, LOG_TAIL_CHARACTERS, lines=True, tail=True),
     }
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from daemon import plot, results
 from daemon.console import ConsoleObserver
 from daemon.decide import Greedy
+from daemon.files import private_folder
 from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.lifecycle import StopFlag, lab_lock
@@ -104,6 +105,7 @@ def one_trial(directory: Path, file: Path, stop: StopFlag, console: Console) -> 
     if len(train_py) > MAX_TRAIN_PY_BYTES:
         raise UserError(f"{file} has {len(train_py)} bytes; the sandbox takes {MAX_TRAIN_PY_BYTES} at most")
     with lab_lock(lab.state, "trial"):
+        lab.check_owner()
         preflight.check_memory(lab.settings.limits())
         lab.wall.sandbox.reap(lab.id)
         plan = TrialPlan(
@@ -147,5 +149,6 @@ def run_prepare(lab: Lab, arguments: Sequence[str]) -> int:
         "AUTORESEARCH_SAMPLE_DIR": str(root() / "data" / "sample"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+    private_folder(lab.state)
     lab.data_dir.mkdir(parents=True, exist_ok=True)
     return subprocess.run([sys.executable, str(lab.directory / "prepare.py"), *arguments], env=environment).returncode

@@ -35,14 +35,13 @@ def _line(summary: Summary) -> str:
         f"{summary.val_bpb if scored else 0.0:.6f}",
         f"{_memory_gb(summary.peak_vram_mb):.1f}",
         status,
-        _description(summary.hypothesis),
+        _text_cell(clean(summary.hypothesis, MAX_DESCRIPTION_CHARACTERS)),
     )
     return "\t".join(cells)
 
 
-def _description(hypothesis: str) -> str:
+def _text_cell(text: str) -> str:
     """One cell; an apostrophe goes before a sign that would make it a formula in a spreadsheet."""
-    text = clean(hypothesis, MAX_DESCRIPTION_CHARACTERS)
     return f"'{text}" if _FORMULA.match(text) else text
 
 

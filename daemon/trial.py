@@ -159,7 +159,7 @@ def _with_score(trained: TrialResult, run: RunResult) -> TrialResult:
     if run.status in (RunStatus.TIMEOUT, RunStatus.OOM):
         what = "out of time" if run.status is RunStatus.TIMEOUT else "out of memory"
         return _invalid(trained, f"the referee ran {what} on this model; it costs far more to run than the baseline")
-    line = _read_referee(run)
+    line = _read_referee(run.log, ended=clean(run.reason, 200) or "exited with 0")
     if isinstance(line, _NotScored):
         if line.status == "fault":
             raise OurFault(f"the referee could not work: {clean(line.reason, 300)}")
@@ -180,15 +180,15 @@ def _invalid(trained: TrialResult, reason: str) -> TrialResult:
     return replace(trained, status=TrialStatus.INVALID, reason=reason)
 
 
-def _read_referee(run: RunResult) -> _Scored | _NotScored:
+def _read_referee(log: str, ended: str) -> _Scored | _NotScored:
     """The one line that is parsed on the host; bounded, strict.
 
     Raises:
         OurFault: the referee did not answer with such a line. It is trusted code, so this is ours to mend.
     """
-    lines = run.log.strip().splitlines()
+    lines = log.strip().splitlines()
     if len(lines) != 1 or len(lines[0]) > MAX_REFEREE_LINE:
-        raise OurFault(f"the referee answered with {len(lines)} lines, not one (it {run.reason or 'exited with 0'})")
+        raise OurFault(f"the referee answered with {len(lines)} lines, not one (it {ended})")
     try:
         return _REFEREE_LINE.validate_json(lines[0])
     except ValidationError as error:

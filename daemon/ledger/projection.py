@@ -25,10 +25,10 @@ def summarise(experiment: Experiment) -> Summary:
         opened_at=experiment.opened_at,
         closed_at=experiment.closed_at,
         champion=experiment.champion,
-        hypothesis=_text(experiment.hypothesis),
-        proposer=_text(proposal.proposer if proposal else ""),
+        hypothesis=clean(experiment.hypothesis, MAX_HYPOTHESIS_CHARACTERS),
+        proposer=clean(proposal.proposer, MAX_HYPOTHESIS_CHARACTERS) if proposal else "",
         decision=experiment.decision,
-        reason=_text(outcome.reason if outcome else ""),
+        reason=clean(outcome.reason, MAX_HYPOTHESIS_CHARACTERS) if outcome else "",
         status=trials[-1].status if trials else None,
         val_bpb=_finite(experiment.val_bpb),
         commit=experiment.commit,
@@ -54,10 +54,6 @@ def summary_of(row: Sequence[Any]) -> Summary:
     values["decision"] = Decision(values["decision"]) if values["decision"] else None
     values["status"] = TrialStatus(values["status"]) if values["status"] else None
     return Summary(**values)
-
-
-def _text(text: str) -> str:
-    return clean(text, MAX_HYPOTHESIS_CHARACTERS)
 
 
 def _finite(number: float | None) -> float | None:

@@ -13,12 +13,17 @@ from pathlib import Path
 import pytest
 
 AUTORESEARCH = [str(Path(sys.executable).with_name("autoresearch"))]
+API_KEY = "sk-canary-" + "Zq7f" * 12  # every command of these tests is given one, and it must turn up nowhere
 
 
 def autoresearch(*words: str | Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [*AUTORESEARCH, *map(str, words)], capture_output=True, text=True, env={**os.environ, **environment}
+        [*AUTORESEARCH, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ANTHROPIC_API_KEY": API_KEY, **environment},
     )
+    assert API_KEY not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     if check:
         assert done.returncode == 0, done.stderr + done.stdout
@@ -109,6 +114,48 @@ def test_a_broken_file_is_a_status_and_not_an_error(lab: Path, tmp_path: Path) -
     done = autoresearch("trial", broken, "--json", "--lab", lab, check=False)
     assert done.returncode == 3
     assert json.loads(done.stdout)["status"] == "crash"
+
+
+PRYING = """
+import os, pathlib
+for process in pathlib.Path("/proc").iterdir():
+    if process.name.isdigit():
+        try:
+            print((process / "environ").read_bytes())
+        except OSError as error:
+            print(process, error)
+print(dict(os.environ))
+"""
+
+
+def test_no_container_and_no_child_is_given_the_api_key(lab: Path, tmp_path: Path) -> None:
+    candidate = tmp_path / "prying.py"
+    candidate.write_text(PRYING)
+    shown = autoresearch("trial", candidate, "--json", "--lab", lab, check=False).stdout
+    assert "AUTORESEARCH_SEED" in shown  # it did see an environment
+    child = tmp_path / "lab"
+    autoresearch("init", child, "--profile", "cpu", "--tag", "night")
+    (child / "prepare.py").write_text(PRYING)
+    assert "AUTORESEARCH_DATA" in autoresearch("prepare", "--sample", "--lab", child).stdout
+
+
+def test_the_api_key_is_nowhere_in_the_lab(lab: Path) -> None:
+    key = API_KEY.encode()
+    files = [path for path in lab.rglob("*") if path.is_file()]
+    assert [path for path in files if key in path.read_bytes()] == []
+    objects = subprocess.run(
+        ["git", "-C", str(lab), "cat-file", "--batch-all-objects", "--batch"], capture_output=True, check=True
+    ).stdout
+    assert b"train.py" in objects
+    assert key not in objects
+    for number in range(len(status(lab)["experiments"])):  # type: ignore[arg-type]
+        autoresearch("show", str(number), "--json", "--lab", lab)  # looks for the key in its output
+
+
+def test_the_state_of_a_lab_is_for_its_owner_alone(lab: Path) -> None:
+    assert (lab / ".autoresearch").stat().st_mode & 0o777 == 0o700
+    writable = [path for path in lab.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o022]
+    assert writable == []
 
 
 def test_the_doctor_is_content(lab: Path) -> None:
