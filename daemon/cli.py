@@ -30,6 +30,10 @@ app = typer.Typer(
 )
 image_app = typer.Typer(help="The image that trials run in.", no_args_is_help=True)
 app.add_typer(image_app, name="image")
+policy_app = typer.Typer(help="The rules that look at a patch before anything is run.", no_args_is_help=True)
+app.add_typer(policy_app, name="policy")
+selftest_app = typer.Typer(help="Attack this installation, to see that its wall holds here.", no_args_is_help=True)
+app.add_typer(selftest_app, name="selftest")
 
 LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.", show_default="here")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -130,6 +134,28 @@ def trial(
 
 
 @app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A whole train.py.")], lab: LabOption = HERE, as_json: JsonOption = False
+) -> None:
+    """What the policies say of a train.py, against the lab's champion. Runs nothing; exits with 3 if refused."""
+    from daemon.checking import check_file
+    from daemon.lab import lab_or_none
+
+    verdict = check_file(lab_or_none(lab), file)
+    output.verdict(verdict, file, Console(), as_json=as_json)
+    sys.exit(0 if verdict.allowed else 3)
+
+
+@policy_app.command("explain")
+def policy_explain(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+    """The active rules, what each is for, and its settings."""
+    from daemon.checking import explain
+    from daemon.lab import lab_or_none
+
+    output.rules(explain(lab_or_none(lab)), Console(), as_json=as_json)
+
+
+@app.command()
 def plot(
     lab: LabOption = HERE,
     to: Annotated[
@@ -145,7 +171,8 @@ def plot(
 @app.command()
 def doctor(context: typer.Context, lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """What is missing on this machine, and the command that mends it. Exits with 1 when something is."""
-    from daemon.doctor import FAILURE, examine, lab_or_none
+    from daemon.doctor import FAILURE, examine
+    from daemon.lab import lab_or_none
 
     checks = list(examine(lab_or_none(lab), context.obj))
     output.checks(checks, Console(), as_json=as_json)

@@ -13,7 +13,7 @@ from rich.table import Column
 
 from daemon.ledger import Summary
 from daemon.model import Decision, Experiment
-from daemon.observe import Event, ExperimentClosed, FaultSeen, PhaseEntered, Recovered
+from daemon.observe import Event, ExperimentClosed, FaultSeen, Paused, PhaseEntered, Recovered
 from daemon.text import clean
 
 STYLE = {
@@ -91,6 +91,9 @@ class ConsoleObserver:
                 self._leave()
                 again = f"; trying again in {event.retry_seconds:g} s" if event.retry_seconds else ""
                 self._console.print(f"[yellow]{escape(clean(event.message, 500))}{again}[/]", soft_wrap=True)
+            case Paused():
+                self._leave()
+                self._console.print(f"[yellow]paused: {escape(clean(event.reason, 500))}[/]", soft_wrap=True)
             case Recovered():
                 self._console.print(_recovered(event), soft_wrap=True)
 

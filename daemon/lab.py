@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from daemon import hardware, settings
 from daemon.dataset import Dataset
 from daemon.files import private_folder
+from daemon.inbox import Inbox
 from daemon.ledger import Ledger
 from daemon.model import Arena, UserError
 from daemon.payload import payload
@@ -120,8 +122,12 @@ class Lab:
             torch_version=labels.get(image.TORCH_LABEL, "unknown"),
         )
 
-    def ledger(self) -> Ledger:
-        return Ledger(private_folder(self.state) / "ledger.sqlite")
+    def ledger(self, *, one_thread: bool = True) -> Ledger:
+        return Ledger(private_folder(self.state) / "ledger.sqlite", one_thread=one_thread)
+
+    @property
+    def inbox(self) -> Inbox:
+        return Inbox(self.state / "inbox")
 
     @cached_property
     def arena(self) -> Arena:
@@ -199,6 +205,15 @@ class Lab:
                 f"the data ({self.data_dir}) and the lab ({self.directory}) lie on two filesystems, and the data is "
                 "released by hard links; prepare the data inside the lab, or move the lab"
             )
+
+
+def lab_or_none(directory: Path) -> Lab | None:
+    """The lab of this folder; None where there is no lab.toml.
+
+    Raises:
+        UserError: there is one and it is wrong.
+    """
+    return Lab(directory) if os.path.lexists(directory / "lab.toml") else None
 
 
 def find_image(engine: Engine, reference: str) -> dict[str, str]:

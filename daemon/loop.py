@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from daemon.ahead import Next
 from daemon.decide import Replicate, Rule, audited_bpb, decide, outcome_of
 from daemon.ledger import Committed, Interrupted, Ledger, TrialStarted
-from daemon.model import Arena, Decision, Experiment, OurFault, Outcome, Patch, Phase, Proposal, TrialStatus, UserError
-from daemon.observe import ExperimentClosed, FaultSeen, Observers, PhaseEntered, Recovered
-from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed, Proposer
+from daemon.model import (
+    Arena,
+    Decision,
+    Experiment,
+    OurFault,
+    Outcome,
+    Patch,
+    Proposal,
+    Summary,
+    TrialStatus,
+    UserError,
+)
+from daemon.observe import ExperimentClosed, FaultSeen, Observers, Paused, PhaseEntered, Recovered
+from daemon.proposers.interface import NothingToPropose
+from daemon.proposing import CapReached, Source
+from daemon.text import clean
 from daemon.trial import Executor, Listener, TrialPlan
 from daemon.workspace import Workspace, commit_message
-from policies.engine import check
-from policies.interface import Policy
+from policies.interface import Submission, Tried, Verdict
 from sandbox.interface import Cancelled, SandboxSpec
 
 BACKOFF_SECONDS = (5.0, 15.0, 60.0, 180.0)
-MAX_INTERRUPTIONS = 3
-MAX_FAILED_PROPOSALS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +40,13 @@ class Loop:
     arena: Arena
     ledger: Ledger
     workspace: Workspace
-    proposer: Proposer
-    policies: Sequence[Policy]
+    source: Source
+    check: Callable[[Submission], Verdict]
     executor: Executor
     plan: Callable[[TrialPlan], SandboxSpec]
     rule: Rule
-    profile: str
     train_seed: int
     startup_margin_seconds: float
-    program: Callable[[], tuple[str, str]]
     observers: Observers
     cancel: Callable[[], bool]
     sleep: Callable[[float], bool]
@@ -59,6 +67,9 @@ class Loop:
                 if decided == experiments:
                     break
                 self._patiently(partial(self.step, champion))
+            except CapReached as cap:
+                self.observers.notify(Paused(reason=str(cap)))
+                break
             except (NothingToPropose, Cancelled):
                 break
             decided += 1
@@ -71,9 +82,10 @@ class Loop:
         if champion is not None and champion.commit == tip:
             return champion
         patch = Patch(train_py=self.workspace.read(tip), base_commit=tip)
-        baseline = self._pursue(Proposal(hypothesis="baseline", patch=patch, proposer="baseline"), None)
+        proposal = Proposal(hypothesis="baseline", patch=patch, proposer="baseline")
+        baseline = self._pursue(Next(proposal=proposal, program=self.source.program()), None)
         if baseline.decision is not Decision.KEEP:
-            reason = baseline.outcome.reason if baseline.outcome else "it was not decided"
+            reason = clean(baseline.outcome.reason, 300) if baseline.outcome else "it was not decided"
             raise UserError(
                 f"the baseline was not kept ({reason}), so there is nothing to improve; "
                 f"see `autoresearch show {baseline.number}` and mend train.py"
@@ -88,7 +100,9 @@ class Loop:
             OurFault: the service failed; the experiment is marked interrupted and is taken up again next time.
             Cancelled: told to stop; likewise.
         """
-        return self._pursue(self._interrupted_before(champion) or self._propose(champion), champion)
+        closed = self._pursue(self.source.next(champion), champion)
+        self.source.learn(champion, closed)
+        return closed
 
     def recover(self, reaped: Sequence[str]) -> None:
         """Bring git in line with the ledger after a kill: finish what was decided, mark the rest interrupted."""
@@ -103,17 +117,22 @@ class Loop:
         if finished or interrupted or reaped:
             self.observers.notify(Recovered(finished=finished, interrupted=interrupted, reaped=reaped))
 
-    def _pursue(self, proposal: Proposal, champion: Experiment | None) -> Experiment:
-        patch = proposal.patch
+    def _pursue(self, asked: Next, champion: Experiment | None) -> Experiment:
+        proposal, patch = asked.proposal, asked.proposal.patch
         experiment = self.ledger.open(
             arena=self.arena,
             base_commit=patch.base_commit,
             champion=champion.number if champion else None,
-            program_sha256=self.program()[1],
+            program=asked.program,
         )
+        if proposal.usage is not None:
+            experiment = self.ledger.add(experiment, proposal.usage)
         experiment = self.ledger.add(experiment, proposal)
-        base = self.workspace.read(patch.base_commit)
-        experiment = self.ledger.add(experiment, check(patch.train_py, base, self.policies))
+        self.source.inbox.discard(proposal.ticket)
+        base = self.workspace.read(patch.base_commit) if champion else b""  # a baseline replaces nothing
+        tried = tried_on(patch.base_commit, self._summaries())
+        submission = Submission(patch=patch.train_py, base=base, files=proposal.files, tried=tried)
+        experiment = self.ledger.add(experiment, self.check(submission))
         if experiment.verdict is not None and not experiment.verdict.allowed:
             outcome = outcome_of(experiment.verdict)
         else:
@@ -126,7 +145,7 @@ class Loop:
         wanted = 1
         while True:
             for _ in range(wanted):
-                experiment = self._one_trial(experiment)
+                experiment = self._one_trial(experiment, champion)
                 if (trial := experiment.trials[-1]).status is not TrialStatus.OK:
                     return experiment, outcome_of(trial)
             answer = decide(audited_bpb(champion.trials) if champion else None, experiment.trials, None, self.rule)
@@ -134,7 +153,7 @@ class Loop:
                 return experiment, outcome_of(answer)
             wanted = answer.runs
 
-    def _one_trial(self, experiment: Experiment) -> Experiment:
+    def _one_trial(self, experiment: Experiment, champion: Experiment | None) -> Experiment:
         assert experiment.proposal is not None  # noqa: S101 - the ledger admits no trial without one
         attempt = len(experiment.trials)
         seed = self.train_seed + attempt
@@ -146,7 +165,7 @@ class Loop:
         )
         experiment = self.ledger.add(experiment, TrialStarted(seed=seed))
         try:
-            result = self.executor.run(self.plan(plan), self._listener(experiment))
+            result = self.executor.run(self.plan(plan), self._listener(experiment, champion))
         except Cancelled:
             self.ledger.add(experiment, Interrupted(reason="stopped by the operator"))
             raise
@@ -155,8 +174,10 @@ class Loop:
             raise
         return self.ledger.add(experiment, result)
 
-    def _listener(self, experiment: Experiment) -> Listener:
+    def _listener(self, experiment: Experiment, champion: Experiment | None) -> Listener:
         def on_phase(phase: str, seconds: float) -> None:
+            if phase == "training" and champion is not None:
+                self.source.prepare(champion, experiment)
             self.observers.notify(
                 PhaseEntered(number=experiment.number, phase=phase, seconds=seconds, hypothesis=experiment.hypothesis)
             )
@@ -165,9 +186,12 @@ class Loop:
 
     def _free_startup_seconds(self) -> float:
         """What start-up costs nothing: the slowest baseline of this arena, plus the margin."""
-        rows = self.ledger.summaries(arena=self.arena.fingerprint)
+        rows = self._summaries()
         slowest = max((row.startup_seconds / max(1, row.trials) for row in rows if row.champion is None), default=0.0)
         return slowest + self.startup_margin_seconds
+
+    def _summaries(self) -> Sequence[Summary]:
+        return self.ledger.summaries(arena=self.arena.fingerprint)
 
     def _finish(self, experiment: Experiment, champion: Experiment | None = None) -> Experiment:
         """Bring git in line with a decision that is on the ledger; every part of it may be repeated."""
@@ -184,50 +208,6 @@ class Loop:
         )
         return experiment
 
-    def _propose(self, champion: Experiment) -> Proposal:
-        assert champion.commit is not None  # noqa: S101 - a champion is closed, so it was committed
-        program, _ = self.program()
-        context = Context(
-            champion=champion,
-            train_py=self.workspace.read(champion.commit),
-            base_commit=champion.commit,
-            history=self._history(),
-            program=program,
-            profile=self.profile,
-        )
-        for _ in range(MAX_FAILED_PROPOSALS):
-            try:
-                return self.proposer.propose(context)
-            except ProposalFailed as failure:
-                last = failure
-                self.observers.notify(FaultSeen(message=f"no usable proposal: {failure}", retry_seconds=0.0))
-                if self.cancel():
-                    raise Cancelled("stopped by the operator") from failure
-        raise OurFault(f"the proposer {self.proposer.name} failed {MAX_FAILED_PROPOSALS} times: {last}")
-
-    def _history(self) -> list[Experiment]:
-        """What a proposer is told: all that was closed, and what was given up, so that it is not proposed again."""
-        experiments = list(self.ledger.experiments(arena=self.arena.fingerprint))
-        given_up = {sha256 for sha256, times in _interruptions(experiments).items() if times >= MAX_INTERRUPTIONS}
-        history = []
-        for experiment in experiments:
-            sha256 = experiment.proposal.patch.sha256 if experiment.proposal else ""
-            if experiment.phase is Phase.CLOSED or sha256 in given_up:
-                history.append(experiment)
-                given_up.discard(sha256)  # once, however often it was interrupted
-        return history
-
-    def _interrupted_before(self, champion: Experiment) -> Proposal | None:
-        """The proposal of the experiment that was interrupted last, unless it was so too often."""
-        latest = self.ledger.latest()
-        if latest is None or latest.phase is not Phase.INTERRUPTED or latest.proposal is None:
-            return None
-        patch = latest.proposal.patch
-        if patch.base_commit != champion.commit or latest.proposal.proposer == "baseline":
-            return None
-        times = _interruptions(self.ledger.experiments(arena=self.arena.fingerprint))
-        return latest.proposal if times[patch.sha256] < MAX_INTERRUPTIONS else None
-
     def _patiently(self, act: Callable[[], Experiment]) -> Experiment:
         """Try again after a fault of ours, waiting longer each time."""
         for pause in BACKOFF_SECONDS:
@@ -241,8 +221,11 @@ class Loop:
         return act()
 
 
-def _interruptions(experiments: Iterable[Experiment]) -> Counter[str]:
-    """How often each patch, by sha256, was interrupted."""
-    return Counter(
-        e.proposal.patch.sha256 for e in experiments if e.phase is Phase.INTERRUPTED and e.proposal is not None
-    )
+def tried_on(base_commit: str, rows: Iterable[Summary]) -> dict[str, Tried]:
+    """The programs that were run and decided against this base, by fingerprint, with their first outcome."""
+    found: dict[str, Tried] = {}
+    for row in rows:
+        ran = row.decision is not None and row.decision is not Decision.REFUSED
+        if ran and row.fingerprint and row.base_commit == base_commit:
+            found.setdefault(row.fingerprint, Tried(experiment=row.number, outcome=str(row.decision)))
+    return found

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from policies.interface import Verdict
+from policies.interface import PLAIN_TRAIN_PY, Named, Verdict
 
 MAX_HYPOTHESIS_CHARACTERS = 500
+MAX_LESSON_CHARACTERS = 600
 
 
 class OurFault(Exception):  # noqa: N818 - a fault is what it is; "OurFaultError" says it twice
@@ -69,12 +70,48 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What asking a provider cost. ``usd`` is None where the model's price is not known.
+
+    ``purpose`` is "proposal" or "lesson"; ``requests`` are the provider's own ids. Cached tokens were read from the
+    provider's cache; they are not among ``input_tokens``.
+    """
+
+    purpose: str
+    model: str
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = None
+    requests: tuple[str, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.cached_tokens + self.cache_write_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What a proposer says it learnt from an experiment: a note for its own memory, which decides nothing."""
+
+    text: str
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A hypothesis and the patch that tests it."""
+    """A hypothesis and the patch that tests it.
+
+    ``files`` is what the proposer said it changes, for the policies. ``ticket`` names a patch that was handed in.
+    """
 
     hypothesis: str
     patch: Patch
     proposer: str
+    files: tuple[Named, ...] = PLAIN_TRAIN_PY
+    ticket: str = ""
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +199,8 @@ class Experiment:
     commit: str | None = None
     program_sha256: str | None = None
     events: tuple[str, ...] = ()
+    usages: tuple[Usage, ...] = ()
+    lesson: str = ""
 
     @property
     def decision(self) -> Decision | None:
@@ -180,7 +219,11 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """One line about an experiment, cheap to list by the ten thousand. Seconds are sums over its trials."""
+    """One line about an experiment, cheap to list by the ten thousand. Seconds are sums over its trials.
+
+    ``patch_sha256`` and ``fingerprint`` are empty for an experiment without a proposal or a verdict on a program.
+    ``tokens`` and ``usd`` are what its proposer's provider counted, and charged where the price is known.
+    """
 
     number: int
     arena: str
@@ -201,3 +244,10 @@ class Summary:
     train_wall_seconds: float
     score_seconds: float
     total_seconds: float
+    base_commit: str
+    patch_sha256: str
+    fingerprint: str
+    ticket: str
+    lesson: str
+    tokens: int
+    usd: float

@@ -47,7 +47,14 @@ class Recovered:
     reaped: Sequence[str]
 
 
-Event = PhaseEntered | ExperimentClosed | FaultSeen | Recovered
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """The loop waits, by rule and not by fault, until ``reason`` holds no more."""
+
+    reason: str
+
+
+Event = PhaseEntered | ExperimentClosed | FaultSeen | Recovered | Paused
 
 
 class Observer(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from daemon.ledger import Ledger
 from daemon.model import Experiment, TrialResult
 from daemon.text import clean
 from daemon.trial import LOG_TAIL_CHARACTERS
+from policies.interface import Finding, Verdict
 
 LOG_CHARACTERS = 4000
 MAX_REASON_CHARACTERS = 600
@@ -79,7 +81,7 @@ def show(lab: Lab, number: int, console: Console, *, as_json: bool) -> None:
     if experiment.verdict:
         for finding in experiment.verdict.findings:
             where = f"{finding.rule} {finding.line}:{finding.column}"
-            text = f"{where} {clean(finding.message, 300)} Instead: {clean(finding.instead, 300)}"
+            text = f"{where} {clean(finding.message, 300)}. Instead: {clean(finding.instead, 300)}"
             console.print(f"      {escape(text)}", soft_wrap=True)
     for trial_result in experiment.trials:
         _trial_lines(trial_result, console)
@@ -137,6 +139,32 @@ def _trial_lines(result: TrialResult, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def verdict(found: Verdict, file: Path, console: Console, *, as_json: bool) -> None:
+    """What the policies found in a file: one line a finding, in the form that editors jump to."""
+    if as_json:
+        _json({"allowed": found.allowed, "rules": list(found.rules), "findings": [_finding(f) for f in found.findings]})
+        return
+    for f in found.findings:
+        text = f"{file}:{f.line}:{f.column}: {f.rule}: {clean(f.message, 300)}. Instead: {clean(f.instead, 300)}"
+        console.print(escape(clean(text, 1000)), highlight=False, soft_wrap=True)
+    if found.allowed:
+        console.print(f"[green]allowed[/] by {escape(', '.join(found.rules))}", highlight=False, soft_wrap=True)
+    else:
+        count = len(found.findings)
+        why = f"{count} finding{'s' if count != 1 else ''}" if found.rules else "no rule is switched on"
+        console.print(f"[bold red]refused[/]: {why}", highlight=False, soft_wrap=True)
+
+
+def _finding(f: Finding) -> dict[str, Any]:
+    return {
+        "rule": f.rule,
+        "line": f.line,
+        "column": f.column,
+        "message": clean(f.message, 300),
+        "instead": clean(f.instead, 300),
+    }
 
 
 def checks(found: Iterable[Check], console: Console, *, as_json: bool) -> None:

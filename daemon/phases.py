@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from daemon.model import Decision, Experiment, Outcome, Phase, Proposal, TrialResult
+from daemon.model import Decision, Experiment, Lesson, Outcome, Phase, Proposal, TrialResult, Usage
 from policies.interface import Verdict
 
 
@@ -38,10 +38,12 @@ class Closed:
     """Git is in line with the decision; nothing follows."""
 
 
-Value = Proposal | Verdict | TrialStarted | TrialResult | Outcome | Committed | Interrupted
+Value = Usage | Proposal | Verdict | TrialStarted | TrialResult | Outcome | Committed | Interrupted | Lesson
 FINAL = frozenset({Phase.CLOSED, Phase.INTERRUPTED})
 
 _AFTER = {
+    Usage: frozenset(Phase),  # money is spent whatever became of the experiment
+    Lesson: frozenset({Phase.CLOSED}),
     Proposal: frozenset({Phase.OPENED}),
     Verdict: frozenset({Phase.PROPOSED}),
     TrialStarted: frozenset({Phase.CHECKED, Phase.SCORED}),
@@ -62,6 +64,10 @@ def advance(experiment: Experiment, value: Value | Closed, at: str) -> Experimen
     if experiment.phase not in _AFTER[type(value)]:
         raise _refusal(experiment, value, f"it is {experiment.phase.value}")
     match value:
+        case Usage():
+            return replace(experiment, usages=(*experiment.usages, value))
+        case Lesson():
+            return replace(experiment, lesson=value.text)
         case Proposal():
             return replace(experiment, proposal=value, phase=Phase.PROPOSED)
         case Verdict():

@@ -7,12 +7,15 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from daemon import plot, results
+from daemon.ahead import Ahead
 from daemon.console import ConsoleObserver
+from daemon.cost import Caps
 from daemon.decide import Greedy
 from daemon.files import private_folder
 from daemon.lab import Lab
@@ -23,8 +26,10 @@ from daemon.model import TrialResult, UserError
 from daemon.observe import Event, ExperimentClosed, Observers, PhaseEntered
 from daemon.payload import root
 from daemon.proposers import interface as proposers
+from daemon.proposing import Source
 from daemon.trial import Listener, SerialExecutor, TrialPlan, run_trial
 from policies import config
+from policies.engine import check
 from policies.interface import Policy
 from sandbox import preflight
 from sandbox.interface import MAX_TRAIN_PY_BYTES
@@ -63,20 +68,37 @@ def research(directory: Path, experiments: int, stop: StopFlag, console: Console
 
 def _loop(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag) -> Loop:
     settings = lab.settings
-    options = {"seed": settings.proposer.seed, "lab": str(lab.directory), **settings.proposer.options}
     return Loop(
         arena=lab.arena,
         ledger=ledger,
         workspace=lab.workspace,
-        proposer=proposers.load(settings.proposer.name, options),
-        policies=_policies(lab),
+        source=_source(lab, ledger, observers, stop),
+        check=partial(check, rules=_policies(lab)),
         executor=SerialExecutor(lab.wall.sandbox),
         plan=lab.spec,
         rule=Greedy(min_gain_bpb=settings.decide.min_gain_bpb),
-        profile=settings.profile,
         train_seed=settings.decide.train_seed,
         startup_margin_seconds=settings.time.startup_margin_seconds,
-        program=lab.program,
+        observers=observers,
+        cancel=stop,
+        sleep=stop.wait,
+    )
+
+
+def _source(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag) -> Source:
+    settings = lab.settings
+    options = {"seed": settings.proposer.seed, "lab": str(lab.directory), **settings.proposer.options}
+    proposer = proposers.load(settings.proposer.name, options)
+    return Source(
+        arena=lab.arena,
+        ledger=ledger,
+        reader=lab.ledger(one_thread=False),
+        read=lab.workspace.read,
+        ahead=Ahead(proposer, settings.proposer.lookahead, stop),
+        inbox=lab.inbox,
+        program=lambda: lab.program()[0],
+        caps=Caps(**settings.cost.model_dump()),
+        profile=settings.profile,
         observers=observers,
         cancel=stop,
         sleep=stop.wait,

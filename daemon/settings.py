@@ -77,7 +77,16 @@ class ProposerSettings(_Section):
 
     name: str = "optuna"
     seed: int = 1
+    lookahead: Annotated[int, Field(ge=0, le=1)] = 0
     options: dict[str, Any] = {}
+
+
+class CostSettings(_Section):
+    """When the provider is not asked any more."""
+
+    max_usd: Annotated[float, Field(ge=0)] | None = None
+    max_usd_per_day: Annotated[float, Field(ge=0)] | None = None
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
 
 
 class DecideSettings(_Section):
@@ -98,6 +107,7 @@ class Settings(_Section):
     sandbox: SandboxSettings
     referee: RefereeSettings
     proposer: ProposerSettings = ProposerSettings()
+    cost: CostSettings = CostSettings()
     decide: DecideSettings = DecideSettings()
 
     def limits(self) -> Limits:

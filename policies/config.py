@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from policies.contract import Contract
+from policies.calls import Calls
+from policies.contract import NAMES, Contract
+from policies.history import History
+from policies.imports import Imports
 from policies.interface import Policy
+from policies.scope import Scope
+from policies.secrets import Secrets
 from policies.size import Size
 from policies.syntax import Syntax
 from policies.text import Text
@@ -29,20 +35,49 @@ class _Switch(_Section):
     enabled: bool = True
 
 
+Names = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$", max_length=200)], ...],
+    Field(max_length=200, strict=False),  # YAML has lists, and no tuples
+]
+Count = Annotated[int, Field(ge=1, le=1_048_576)]
+
+
 class _SizeSection(_Switch):
-    max_bytes: Annotated[int, Field(ge=1, le=1_048_576)] = 65_536
-    max_literal_characters: Annotated[int, Field(ge=1, le=1_048_576)] = 4_096
+    max_bytes: Count = 65_536
+    max_changed_lines: Count = 1_500
+    max_literal_characters: Count = 4_096
+    max_total_literal_characters: Count = 12_288
+    max_literal_information_bytes: Count = 4_096
 
 
 class _SyntaxSection(_Switch):
     max_depth: Annotated[int, Field(ge=1, le=80)] = 50
 
 
+class _ImportsSection(_Switch):
+    refuse: Names = ()
+    unsafe_allow_imports: Names = ()
+
+
+class _CallsSection(_Switch):
+    allow_environment_writes: bool = True
+    unsafe_allow_names: Names = ()
+
+
+class _ContractSection(_Switch):
+    names: Names = NAMES
+
+
 class _Rules(_Section):
+    scope: _Switch = _Switch()
     text: _Switch = _Switch()
     size: _SizeSection = _SizeSection()
     syntax: _SyntaxSection = _SyntaxSection()
-    contract: _Switch = _Switch()
+    imports: _ImportsSection = _ImportsSection()
+    calls: _CallsSection = _CallsSection()
+    contract: _ContractSection = _ContractSection()
+    history: _Switch = _Switch()
+    secrets: _Switch = _Switch()
 
 
 class _PolicyFile(_Section):
@@ -57,16 +92,33 @@ def load(text: str) -> Sequence[Policy]:
         PolicyError: it is no YAML, or holds a wrong, unknown or repeated key.
     """
     rules = _read(text).rules
+    modules = rules.imports.unsafe_allow_imports  # whoever may be imported may be used
+    names = rules.calls.unsafe_allow_names  # and the other way round
     available: list[tuple[_Switch, Policy]] = [
+        (rules.scope, Scope()),
         (rules.text, Text()),
-        (
-            rules.size,
-            Size(max_bytes=rules.size.max_bytes, max_literal_characters=rules.size.max_literal_characters),
-        ),
-        (rules.syntax, Syntax(max_depth=rules.syntax.max_depth)),
-        (rules.contract, Contract()),
+        (rules.size, Size(**_tuned(rules.size))),
+        (rules.syntax, Syntax(**_tuned(rules.syntax))),
+        (rules.imports, Imports(**_tuned(rules.imports), unsafe_allow_names=names)),
+        (rules.calls, Calls(**_tuned(rules.calls), unsafe_allow_imports=modules)),
+        (rules.contract, Contract(**_tuned(rules.contract))),
+        (rules.history, History()),
+        (rules.secrets, Secrets()),
     ]
     return tuple(rule for section, rule in available if section.enabled)
+
+
+def _tuned(section: _Switch) -> dict[str, Any]:
+    return section.model_dump(exclude={"enabled"})
+
+
+def describe(rules: Sequence[Policy]) -> list[tuple[str, str, Mapping[str, object]]]:
+    """Name, sentence and settings of each rule, in the order they run. An open escape hatch is in the name."""
+    return [(rule.name, getattr(rule, "SENTENCE", ""), _settings(rule)) for rule in rules]
+
+
+def _settings(rule: Policy) -> Mapping[str, object]:
+    return {field.name: getattr(rule, field.name) for field in fields(rule)}  # type: ignore[arg-type]
 
 
 def _read(text: str) -> _PolicyFile:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from policies.interface import Finding, Policy, Verdict
+from policies.history import fingerprint
+from policies.interface import Finding, Policy, Submission, Verdict
 
 MAX_FINDINGS_PER_RULE = 20
 
 
-def check(patch: bytes, base: bytes, rules: Sequence[Policy]) -> Verdict:
-    """Return what all rules find in ``patch``, the whole new train.py; ``base`` is the file it replaces."""
-    findings = tuple(finding for rule in rules for finding in _ask(rule, patch, base))
-    return Verdict(rules=tuple(rule.name for rule in rules), findings=findings)
+def check(submission: Submission, rules: Sequence[Policy]) -> Verdict:
+    """Return what all rules find in ``submission``."""
+    findings = tuple(finding for rule in rules for finding in _ask(rule, submission))
+    names = tuple(rule.name for rule in rules)
+    return Verdict(rules=names, findings=findings, fingerprint=fingerprint(submission.patch))
 
 
-def _ask(rule: Policy, patch: bytes, base: bytes) -> list[Finding]:
+def _ask(rule: Policy, submission: Submission) -> list[Finding]:
     try:
-        found = list(islice(rule.check(patch, base), MAX_FINDINGS_PER_RULE))
+        found = list(islice(rule.check(submission), MAX_FINDINGS_PER_RULE))
         if all(isinstance(finding, Finding) for finding in found):
             return found
         problem = "it answered with something that is no finding"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
+
+TRAIN_PY = "train.py"
+PLAIN_MODE = 0o100644  # as git writes it: a regular file, not executable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +25,49 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A file as the proposer named it; ``mode`` as git writes it, e.g. 0o100644, or 0o120000 for a symlink."""
+
+    path: str
+    mode: int
+
+
+PLAIN_TRAIN_PY = (Named(path=TRAIN_PY, mode=PLAIN_MODE),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """An earlier experiment on the same base, and how it ended: ``discard``, ``crash`` ..."""
+
+    experiment: int
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """All that a rule may look at.
+
+    ``patch`` is the whole new train.py, ``base`` the file it replaces (empty for a baseline, which replaces nothing),
+    ``files`` what the proposer said it changes, ``tried`` the earlier programs on this base by their fingerprint.
+    """
+
+    patch: bytes
+    base: bytes
+    files: tuple[Named, ...] = PLAIN_TRAIN_PY
+    tried: Mapping[str, Tried] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the policies found in a patch, and which rules looked at it."""
+    """What the policies found in a patch, and which rules looked at it.
+
+    ``rules`` names an unsafe escape hatch that was open, e.g. ``imports (unsafe_allow_imports: einops)``.
+    ``fingerprint`` stands for the program without its layout; it is empty for what is no program.
+    """
 
     rules: tuple[str, ...]
     findings: tuple[Finding, ...]
+    fingerprint: str = ""
 
     @property
     def allowed(self) -> bool:
@@ -40,6 +81,6 @@ class Policy(Protocol):
     @property
     def name(self) -> str: ...
 
-    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:
-        """Return the findings in ``patch``, the whole new train.py; ``base`` is the file it replaces."""
+    def check(self, submission: Submission) -> Sequence[Finding]:
+        """Return the findings in ``submission``."""
         ...

@@ -9,12 +9,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
-from policies.interface import Finding
+from policies.interface import Finding, Submission
 from policies.tokens import tokens
 
 MAX_PARSED_BYTES = 256 * 1024
-MAX_DEPTH = 50
+MAX_DEPTH = 50  # unless policy.yaml says otherwise
+PARSERS_DEPTH = 80  # whatever it says
 MAX_CHAIN = 400
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
 _CHAINING_WORDS = frozenset({"not", "lambda", "if", "else", "elif", "and", "or", "await", "for", "in", "is"})
@@ -34,13 +36,17 @@ class Syntax:
 
     max_depth: int = MAX_DEPTH
 
+    SENTENCE: ClassVar[str] = "Parses, and nests no deeper than a parser can bear."
+
     @property
     def name(self) -> str:
         return "syntax"
 
-    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:  # noqa: ARG002 - judged by itself
+    def check(self, submission: Submission) -> Sequence[Finding]:
+        patch = submission.patch
         try:
-            parse(patch, self.max_depth)
+            check_nesting(patch, self.max_depth)
+            parse(patch)
         except Unparsable as error:
             return [
                 Finding(
@@ -54,15 +60,13 @@ cached_tokens = lru_cache(maxsize=2)(tokens)  # several rules look at the same p
 
 
 @lru_cache(maxsize=2)
-def parse(patch: bytes, max_depth: int = MAX_DEPTH) -> ast.Module:
+def parse(patch: bytes) -> ast.Module:
     """Parse ``patch``; callers must not change the tree.
 
     Raises:
         Unparsable: it is too long, nests or chains too deeply, or is not Python.
     """
-    if len(patch) > MAX_PARSED_BYTES:
-        raise Unparsable(0, 0, f"has more than {MAX_PARSED_BYTES} bytes", "shorten the file")
-    _check_nesting(patch, max_depth)
+    check_nesting(patch, PARSERS_DEPTH)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd escapes in strings: nobody to read them here
@@ -75,8 +79,14 @@ def parse(patch: bytes, max_depth: int = MAX_DEPTH) -> ast.Module:
         raise Unparsable(0, 0, message, "write the change more plainly") from None
 
 
-def _check_nesting(patch: bytes, max_depth: int) -> None:
-    """Bound what makes parsers recurse: brackets, indentation, and operators without a comma between them."""
+def check_nesting(patch: bytes, max_depth: int) -> None:
+    """Bound what makes parsers recurse: brackets, indentation, and operators without a comma between them.
+
+    Raises:
+        Unparsable: there is too much of it, or it cannot be split into tokens.
+    """
+    if len(patch) > MAX_PARSED_BYTES:
+        raise Unparsable(0, 0, f"has more than {MAX_PARSED_BYTES} bytes", "shorten the file")
     depth = chain = 0
     try:
         # What cannot be tokenised to its end has no cached tokens; it is read again for the error and its place.

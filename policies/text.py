@@ -7,8 +7,9 @@ import tokenize
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from policies.interface import Finding
+from policies.interface import Finding, Submission
 from policies.syntax import cached_tokens
 
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")  # PEP 263, counted in the first two lines
@@ -24,11 +25,16 @@ _PLAIN_CONTROLS = "\n\t"
 class Text:
     """UTF-8 without cookie, BOM, CR, controls or invisible characters; ASCII outside strings and comments."""
 
+    SENTENCE: ClassVar[str] = (
+        "Reads the same to people and to Python: UTF-8, no cookie, BOM, CR or unseen character, ASCII in code."
+    )
+
     @property
     def name(self) -> str:
         return "text"
 
-    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:  # noqa: ARG002 - judged by itself
+    def check(self, submission: Submission) -> Sequence[Finding]:
+        patch = submission.patch
         if patch.startswith(b"\xef\xbb\xbf"):
             return [_finding(1, 1, "the file begins with a byte order mark", "remove it")]
         try:

@@ -19,6 +19,7 @@ class FakeRun:
     reason: str = ""
     log: str = ""
     error: Exception | None = None
+    while_training: Callable[[], object] | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +53,8 @@ class FakeSession:
         if self.run.error is not None:
             raise self.run.error
         on_release(1.0)
+        if self.run.while_training is not None:
+            self.run.while_training()
         return self._result(self.run.status, self.run.log)
 
     def score(self, *, cancel: Callable[[], bool]) -> RunResult:

@@ -37,11 +37,12 @@ class Ledger:
     Every method may raise LedgerError: the file is locked, full, damaged or not ours.
     """
 
-    def __init__(self, path: Path, *, now: Callable[[], str] = utc_now) -> None:
+    def __init__(self, path: Path, *, now: Callable[[], str] = utc_now, one_thread: bool = True) -> None:
+        """Open it. With ``one_thread`` false the caller sees to it that one thread at a time uses this connection."""
         self._path = path
         self._now = now
         with self._translated():
-            self._db = connect(path)
+            self._db = connect(path, one_thread=one_thread)
 
     def __enter__(self) -> Ledger:
         return self
@@ -51,10 +52,12 @@ class Ledger:
     ) -> None:
         self._db.close()
 
-    def open(self, *, arena: Arena, base_commit: str, champion: int | None, program_sha256: str | None) -> Experiment:
-        """Append a new experiment with the next number, durably."""
-        at = self._now()
+    def open(self, *, arena: Arena, base_commit: str, champion: int | None, program: str) -> Experiment:
+        """Append a new experiment with the next number, durably, with the text of program.md it runs under."""
+        at, brief = self._now(), program.encode()
+        program_sha256 = hashlib.sha256(brief).hexdigest()
         with self._transaction():
+            self._db.execute("INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING", (program_sha256, brief))
             content, fingerprint = records.arena(arena), arena.fingerprint
             self._db.execute("INSERT INTO arenas VALUES (?, ?) ON CONFLICT DO NOTHING", (fingerprint, content))
             experiment = Experiment(
@@ -130,6 +133,27 @@ class Ledger:
     def unfinished(self) -> list[Experiment]:
         """Experiments neither closed nor interrupted: what a killed process left."""
         return [self.get(number) for number in self._numbers("phase NOT IN ('closed', 'interrupted')", ())]
+
+    def program(self, number: int) -> str:
+        """The text of program.md that an experiment ran under.
+
+        Raises:
+            UserError: there is no such experiment, or it is from before the texts were kept.
+        """
+        sha256 = self.get(number).program_sha256 or ""
+        rows = self._all("SELECT content FROM blobs WHERE sha256 = ?", (sha256,))
+        if not rows:
+            raise UserError(f"the text of program.md was not kept with experiment {number}")
+        return bytes(rows[0][0]).decode()
+
+    def has_ticket(self, ticket: str) -> bool:
+        """Was the patch of this ticket proposed already?"""
+        return self.ticket(ticket) is not None
+
+    def ticket(self, ticket: str) -> int | None:
+        """The number of the newest experiment that tries the patch of a ticket."""
+        numbers = self._numbers("ticket = ?", (ticket,), "number DESC LIMIT 1") if ticket else []
+        return numbers[0] if numbers else None
 
     def arena(self, fingerprint: str) -> Arena:
         """Raises UserError if no experiment ran in it."""
@@ -276,6 +300,6 @@ class Ledger:
             raise LedgerError(f"the ledger {self._path} cannot be used: {error}") from error
 
 
-def _state(experiment: Experiment) -> tuple[Phase, int, str | None]:
+def _state(experiment: Experiment) -> tuple[object, ...]:
     """Tells an experiment from its older values, whose phases may be the same."""
-    return experiment.phase, len(experiment.trials), experiment.commit
+    return experiment.phase, len(experiment.trials), experiment.commit, len(experiment.usages), experiment.lesson

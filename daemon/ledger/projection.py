@@ -7,7 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-from daemon.model import MAX_HYPOTHESIS_CHARACTERS, Decision, Experiment, Phase, Summary, TrialStatus
+from daemon.model import (
+    MAX_HYPOTHESIS_CHARACTERS,
+    MAX_LESSON_CHARACTERS,
+    Decision,
+    Experiment,
+    Phase,
+    Summary,
+    TrialStatus,
+)
 from daemon.text import clean
 
 COLUMNS = tuple(field.name for field in fields(Summary))
@@ -38,6 +46,13 @@ def summarise(experiment: Experiment) -> Summary:
         train_wall_seconds=_total(trial.train_wall_seconds for trial in trials),
         score_seconds=_total(trial.score_seconds for trial in trials),
         total_seconds=_total(trial.total_seconds for trial in trials),
+        base_commit=experiment.base_commit,
+        patch_sha256=proposal.patch.sha256 if proposal else "",
+        fingerprint=experiment.verdict.fingerprint if experiment.verdict else "",
+        ticket=proposal.ticket if proposal else "",
+        lesson=clean(experiment.lesson, MAX_LESSON_CHARACTERS) if experiment.lesson else "",
+        tokens=sum(usage.tokens for usage in experiment.usages),
+        usd=_total(usage.usd or 0.0 for usage in experiment.usages),
     )
 
 

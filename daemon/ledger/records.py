@@ -15,6 +15,7 @@ from daemon.model import (
     Arena,
     Decision,
     Experiment,
+    Lesson,
     Outcome,
     Patch,
     Phase,
@@ -22,9 +23,10 @@ from daemon.model import (
     Score,
     TrialResult,
     TrialStatus,
+    Usage,
 )
 from daemon.phases import Closed, Committed, Interrupted, TrialStarted, Value
-from policies.interface import Finding, Verdict
+from policies.interface import PLAIN_TRAIN_PY, Finding, Named, Verdict
 
 MAX_LOG_TAIL = 8_000  # characters
 Json: TypeAlias = dict[str, Any]
@@ -61,6 +63,10 @@ def read_opened(number: int, payload: Json, at: str) -> Experiment:
 def encode(value: Value | Closed) -> tuple[str, Json]:
     """The kind and the payload of a value. A patch's bytes are not in it, only their sha256."""
     match value:
+        case Usage():
+            return "usage", asdict(value)
+        case Lesson():
+            return "lesson", {"text": value.text}
         case Proposal():
             return "proposed", _proposal(value)
         case Verdict():
@@ -86,6 +92,10 @@ def decode(kind: str, payload: Json, blob: ReadBlob) -> Value | Closed:
         KeyError, TypeError, ValueError: the payload is not one that was written by :func:`encode`.
     """
     match kind:
+        case "usage":
+            return Usage(**payload | {"requests": tuple(payload["requests"])})
+        case "lesson":
+            return Lesson(text=payload["text"])
         case "proposed":
             return _read_proposal(payload, blob)
         case "checked":
@@ -116,27 +126,42 @@ def read_arena(content: str) -> Arena:
 
 
 def _proposal(value: Proposal) -> Json:
-    return {
+    payload: Json = {
         "base_commit": value.patch.base_commit,
         "hypothesis": value.hypothesis,
         "patch_bytes": len(value.patch.train_py),
         "patch_sha256": value.patch.sha256,
         "proposer": value.proposer,
     }
+    if value.files != PLAIN_TRAIN_PY:  # else it is left out, as before there was such a thing
+        payload["files"] = [asdict(named) for named in value.files]
+    if value.ticket:
+        payload["ticket"] = value.ticket
+    return payload
 
 
 def _read_proposal(payload: Json, blob: ReadBlob) -> Proposal:
     patch = Patch(train_py=blob(payload["patch_sha256"]), base_commit=payload["base_commit"])
-    return Proposal(hypothesis=payload["hypothesis"], patch=patch, proposer=payload["proposer"])
+    files = tuple(Named(**named) for named in payload["files"]) if "files" in payload else PLAIN_TRAIN_PY
+    return Proposal(
+        hypothesis=payload["hypothesis"],
+        patch=patch,
+        proposer=payload["proposer"],
+        files=files,
+        ticket=payload.get("ticket", ""),
+    )
 
 
 def _verdict(value: Verdict) -> Json:
-    return {"findings": [asdict(finding) for finding in value.findings], "rules": list(value.rules)}
+    payload: Json = {"findings": [asdict(finding) for finding in value.findings], "rules": list(value.rules)}
+    if value.fingerprint:  # left out where there is none, as before there was such a thing
+        payload["fingerprint"] = value.fingerprint
+    return payload
 
 
 def _read_verdict(payload: Json) -> Verdict:
     findings = tuple(Finding(**finding) for finding in payload["findings"])
-    return Verdict(rules=tuple(payload["rules"]), findings=findings)
+    return Verdict(rules=tuple(payload["rules"]), findings=findings, fingerprint=payload.get("fingerprint", ""))
 
 
 _PLAIN = ("reason", "seed", "exit_code", "log_tail")

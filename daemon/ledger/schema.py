@@ -72,6 +72,15 @@ def _append_only(table: str) -> tuple[str, str]:
     )
 
 
+def _projected(column: str, kind: str) -> tuple[str, str]:
+    """A new column of the projection, filled from the payload of the experiment's event of that kind."""
+    payload = f"SELECT json_extract(payload, '$.{column}') FROM events WHERE experiment = number AND kind = '{kind}'"  # noqa: S608
+    return (
+        f"ALTER TABLE experiments ADD COLUMN {column} TEXT NOT NULL DEFAULT ''",
+        f"UPDATE experiments SET {column} = coalesce(({payload}), '')",  # noqa: S608
+    )
+
+
 VERSIONS: Final = (
     (
         _EVENTS,
@@ -85,6 +94,15 @@ VERSIONS: Final = (
         *_append_only("events"),
         *_append_only("blobs"),
         *_append_only("arenas"),
+    ),
+    (
+        *_projected("base_commit", "opened"),
+        *_projected("patch_sha256", "proposed"),
+        *_projected("fingerprint", "checked"),
+        "ALTER TABLE experiments ADD COLUMN ticket TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE experiments ADD COLUMN lesson TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE experiments ADD COLUMN tokens INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE experiments ADD COLUMN usd REAL NOT NULL DEFAULT 0.0",
     ),
 )
 
@@ -101,7 +119,7 @@ class LedgerBroken(LedgerError):  # noqa: N818 - a state of the file, not an ope
         self.row = row
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, *, one_thread: bool = True) -> sqlite3.Connection:
     """Open the ledger, made or migrated where needed, such that a finished transaction survives a power cut.
 
     Raises:
@@ -109,7 +127,7 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error: it is damaged, locked, or cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=one_thread)
     try:
         _check_ours(db, path)
         # Asked before it is set: setting it takes a lock, even when nothing changes.

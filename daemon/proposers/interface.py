@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SkipValidation, ValidationError
 
-from daemon.model import Experiment, Proposal, UserError
+from daemon.credentials import KeySource
+from daemon.model import Experiment, Lesson, Proposal, Usage, UserError
+from policies.interface import Verdict
 
 # Name in lab.toml -> module. Imported on demand: one that needs an SDK costs nothing until it is chosen.
 _MODULES = {
@@ -23,7 +25,29 @@ class NothingToPropose(Exception):  # noqa: N818 - an end, not an error: the loo
 
 
 class ProposalFailed(Exception):  # noqa: N818 - named like OurFault and UserError, after what it is
-    """The provider gave nothing usable this time; it is recorded and the loop goes on."""
+    """The provider gave nothing usable this time; it is recorded, with what it cost, and the loop goes on."""
+
+    def __init__(self, message: str, usage: Usage | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class Desk(Protocol):
+    """The verbs a researcher has. Every answer is text that is cleaned, bounded and fenced."""
+
+    def read(self, name: str) -> str:
+        """``train.py`` (the champion's), ``prepare.py`` or ``program.md``; UserError for anything else."""
+        ...
+
+    def experiments(self, *, decision: str | None = None, limit: int = 30, before: int | None = None) -> str: ...
+
+    def experiment(self, number: int) -> str: ...
+
+    def search(self, words: str, limit: int = 20) -> str: ...
+
+    def notebook(self) -> str: ...
+
+    def check(self, train_py: bytes) -> Verdict: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +55,9 @@ class Context:
     """All that a proposer is told.
 
     ``train_py`` is the champion's file and ``base_commit`` the commit that holds it. ``history`` are the closed
-    experiments of this arena, oldest first, the baseline included.
+    experiments of this arena, oldest first, the baseline included. ``desk`` answers what a researcher looks up.
+    ``pending`` are experiments that are being tried while this is asked: not to be proposed again, not yet decided.
+    ``deadline_seconds`` is how long the loop would like to wait; an answer that comes later is welcome all the same.
     """
 
     champion: Experiment
@@ -40,8 +66,11 @@ class Context:
     history: Sequence[Experiment]
     program: str
     profile: str
+    pending: Sequence[Experiment] = ()
     experiments_left: int | None = None
     rng_seed: int = 0
+    desk: Desk | None = None
+    deadline_seconds: float | None = None
 
 
 class Proposer(Protocol):
@@ -62,13 +91,23 @@ class Proposer(Protocol):
         ...
 
 
+@runtime_checkable
+class Reflects(Protocol):
+    """A proposer that also writes down what it learnt when an experiment has ended."""
+
+    def reflect(self, context: Context, experiment: Experiment) -> Lesson | None:
+        """Return a lesson, or None when there is none. May raise as :meth:`Proposer.propose` does."""
+        ...
+
+
 class Options(BaseModel):
-    """What every proposer is given: its seed, and the lab's folder, which relative paths are relative to."""
+    """What every proposer is given: its seed, the lab's folder, which relative paths are relative to, and the key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     seed: int = 1
     lab: str = "."
+    keys: SkipValidation[KeySource] = KeySource()
 
 
 class _Module(Protocol):
@@ -100,7 +139,7 @@ def parse(proposer: str, form: type[_SomeOptions], options: Mapping[str, object]
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(name for name in form.model_fields if name != "lab")
+        known = ", ".join(name for name in form.model_fields if name not in ("lab", "keys"))
         problem = (
             f"is unknown; there are {known}" if first["type"] == "extra_forbidden" else f"is wrong: {first['msg']}"
         )

@@ -15,7 +15,7 @@ from specs import REPOSITORY
 
 DAEMON = REPOSITORY / "daemon"
 # Attributes that may hold what a candidate, a proposer or an engine wrote.
-HOSTILE = frozenset({"hypothesis", "reason", "log_tail", "log", "message", "instead", "detail", "stderr"})
+HOSTILE = frozenset({"hypothesis", "lesson", "reason", "log_tail", "log", "message", "instead", "detail", "stderr"})
 # They make numbers of it, or a strictly validated value, in which no free text is left unclean.
 PARSERS = frozenset({"claims", "_read_referee"})
 # They move values between the wall, the ledger and the loop.

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from test_ledger import ledger, path, start
+from values import PROPOSAL
 
 from daemon.ledger import Ledger, LedgerError
 from daemon.model import OurFault
+from policies.interface import Verdict
 
 __all__ = ["ledger", "path"]  # fixtures
 
@@ -48,3 +50,23 @@ def test_no_folder_to_be_had(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LedgerError, match="cannot be used"):
         Ledger(tmp_path / "file" / "ledger.sqlite")
+
+
+def test_a_ledger_of_the_first_version_is_migrated(path: Path) -> None:
+    with Ledger(path) as new:
+        experiment = new.add(start(new), PROPOSAL)
+        experiment = new.add(experiment, Verdict(rules=("syntax",), findings=(), fingerprint="f" * 64))
+        expected = new.summaries()
+    _make_first_version(path)
+    with Ledger(path) as migrated:
+        assert migrated.summaries() == expected
+        assert (expected[0].patch_sha256, expected[0].fingerprint) == (PROPOSAL.patch.sha256, "f" * 64)
+        migrated.verify()
+
+
+def _make_first_version(path: Path) -> None:
+    """Take back what the second version added."""
+    with sqlite3.connect(path) as db:
+        for column in ("base_commit", "patch_sha256", "fingerprint", "ticket", "lesson", "tokens", "usd"):
+            db.execute(f"ALTER TABLE experiments DROP COLUMN {column}")
+        db.execute("PRAGMA user_version = 1")

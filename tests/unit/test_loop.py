@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from specs import a_spec
 
+from daemon.ahead import Ahead
+from daemon.cost import Caps
 from daemon.decide import Answer, Candidate, Greedy, Keep, Noise, Replicate
+from daemon.inbox import Inbox
 from daemon.ledger import Ledger
-from daemon.loop import MAX_INTERRUPTIONS, Loop
+from daemon.loop import Loop
 from daemon.model import Arena, Decision, Experiment, OurFault, Patch, Phase, Proposal, UserError
 from daemon.observe import Event, ExperimentClosed, FaultSeen, Observers, Recovered
-from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed
+from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed, Proposer
+from daemon.proposing import MAX_INTERRUPTIONS, Source
 from daemon.trial import SerialExecutor, TrialPlan
 from daemon.workspace import Workspace
-from policies.interface import Finding, Policy
+from policies.engine import check
+from policies.interface import Finding, Policy, Submission
 from sandbox.fake import FakeRun, FakeSandbox
 from sandbox.interface import Cancelled, RunStatus, SandboxSpec, SandboxUnavailable
 
@@ -64,13 +70,13 @@ class Script:
 class AllowAll:
     name = "allow-all"
 
-    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:
+    def check(self, submission: Submission) -> Sequence[Finding]:
         return []
 
 
 class RefuseEvil(AllowAll):
-    def check(self, patch: bytes, base: bytes) -> Sequence[Finding]:
-        if b"evil" not in patch:
+    def check(self, submission: Submission) -> Sequence[Finding]:
+        if b"evil" not in submission.patch:
             return []
         return [Finding(rule="evil", line=1, column=1, message="says evil", instead="good")]
 
@@ -83,6 +89,14 @@ class Bench:
     events: list[Event] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     stop: bool = False
+
+    @property
+    def inbox(self) -> Inbox:
+        return Inbox(self.lab / ".autoresearch" / "inbox")
+
+    def sleep(self, seconds: float) -> bool:
+        self.slept.append(seconds)
+        return self.stop
 
     def __post_init__(self) -> None:
         Workspace.init(self.lab, {"train.py": BASELINE, ".gitignore": b".autoresearch/\n"}, "a lab")
@@ -101,31 +115,47 @@ class Bench:
         ledger: Ledger,
         files: Sequence[bytes | Exception] = (),
         script: Callable[[SandboxSpec], FakeRun] = score_in,
+        *,
+        lookahead: int = 0,
+        proposer: Proposer | None = None,
+        arena: Arena = ARENA,
+        caps: Caps | None = None,
         **changes: object,
     ) -> Loop:
         self.sandbox = FakeSandbox(script)
-        self.proposer = Script(files)
+        self.proposer = proposer or Script(files)
 
         def plan(trial: TrialPlan) -> SandboxSpec:
             return a_spec(train_py=trial.train_py, run_id=trial.run_id, seed=trial.seed)
 
         policies: Sequence[Policy] = [AllowAll(), RefuseEvil()]
         loop = Loop(
-            arena=ARENA,
+            arena=arena,
             ledger=ledger,
             workspace=self.workspace,
-            proposer=self.proposer,
-            policies=policies,
+            source=Source(
+                arena=arena,
+                ledger=ledger,
+                reader=Ledger(self.lab / ".autoresearch" / "ledger.sqlite", one_thread=False),
+                read=self.workspace.read,
+                ahead=Ahead(self.proposer, lookahead, lambda: self.stop),
+                inbox=self.inbox,
+                program=lambda: "the brief",
+                caps=caps or Caps(),
+                profile="cpu",
+                observers=Observers([self]),
+                cancel=lambda: self.stop,
+                sleep=self.sleep,
+            ),
+            check=partial(check, rules=policies),
             executor=SerialExecutor(self.sandbox),
             plan=plan,
             rule=Greedy(min_gain_bpb=0.01),
-            profile="cpu",
             train_seed=7,
             startup_margin_seconds=1.0,
-            program=lambda: ("the brief", "f" * 64),
             observers=Observers([self]),
             cancel=lambda: self.stop,
-            sleep=lambda seconds: bool(self.slept.append(seconds)),
+            sleep=self.sleep,
         )
         return replace(loop, **changes)  # type: ignore[arg-type]
 
@@ -273,7 +303,10 @@ def test_a_finite_proposer_ends_the_run_without_a_ghost(bench: Bench, ledger: Le
 
 def test_a_proposer_that_fails_is_asked_again(bench: Bench, ledger: Ledger) -> None:
     assert bench.loop(ledger, [ProposalFailed("nonsense"), file_scoring(1.9)]).run(1) == 1
-    assert decisions(ledger) == [Decision.KEEP, Decision.KEEP]
+    assert decisions(ledger) == [Decision.KEEP, None, Decision.KEEP]
+    failed = ledger.get(1)
+    assert failed.phase is Phase.INTERRUPTED
+    assert failed.events == ("interrupted: no usable proposal: nonsense",)
 
 
 def test_an_observer_that_fails_stops_nothing(bench: Bench, ledger: Ledger) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from values import ALLOWED, BASE, CRASH, DISCARD, KEEP, PROPOSAL, REFUSED, TRIAL, experiment
 
-from daemon.model import Decision, Experiment, Outcome, Phase
+from daemon.model import Decision, Experiment, Lesson, Outcome, Phase, Usage
 from daemon.phases import Closed, Committed, IllegalTransition, Interrupted, TrialStarted, Value, advance
 
 AT = "2026-01-01T00:00:01.000Z"
 START, COMMIT = TrialStarted(seed=1), Committed(commit=BASE)
 POLICY_SAYS_NO = Outcome(decision=Decision.REFUSED, reason="socket")
+SPENT, LESSON = Usage(purpose="proposal", model="m"), Lesson(text="it was too slow")
 CRASHED = Outcome(decision=Decision.CRASH, reason="ZeroDivisionError")
 
 
@@ -35,6 +36,8 @@ def after(*values: Value | Closed) -> Experiment:
         ((PROPOSAL, REFUSED, POLICY_SAYS_NO, COMMIT, Closed()), Phase.CLOSED),
         ((Interrupted(reason="stopped"),), Phase.INTERRUPTED),
         ((PROPOSAL, ALLOWED, START, Interrupted(reason="stopped")), Phase.INTERRUPTED),
+        ((SPENT, Interrupted(reason="no usable proposal"), SPENT), Phase.INTERRUPTED),
+        ((PROPOSAL, REFUSED, POLICY_SAYS_NO, COMMIT, Closed(), SPENT, LESSON), Phase.CLOSED),
     ],
 )
 def test_the_ways_through(values: tuple[Value | Closed, ...], phase: Phase) -> None:
@@ -48,6 +51,7 @@ def test_the_ways_through(values: tuple[Value | Closed, ...], phase: Phase) -> N
         ((PROPOSAL, PROPOSAL), "it is proposed"),
         ((PROPOSAL, START), "it is proposed"),
         ((PROPOSAL, ALLOWED, KEEP), "no trial"),
+        ((PROPOSAL, ALLOWED, START, TRIAL, LESSON), "it is scored"),
         ((PROPOSAL, ALLOWED, POLICY_SAYS_NO), "exactly when its verdict refuses"),
         ((PROPOSAL, REFUSED, START), "its verdict refuses it"),
         ((PROPOSAL, REFUSED, DISCARD), "exactly when its verdict refuses"),

@@ -10,6 +10,7 @@ from daemon.model import (
     Arena,
     Decision,
     Experiment,
+    Lesson,
     Outcome,
     Patch,
     Phase,
@@ -18,6 +19,7 @@ from daemon.model import (
     Summary,
     TrialResult,
     TrialStatus,
+    Usage,
 )
 from daemon.phases import Closed, Committed, Interrupted, TrialStarted
 from policies.interface import Finding, Verdict
@@ -87,6 +89,13 @@ def summary(number: int, decision: Decision | None, val_bpb: float | None, **cha
         "train_wall_seconds": 300.0,
         "score_seconds": 2.0,
         "total_seconds": 310.0,
+        "base_commit": "b" * 40,
+        "patch_sha256": "a" * 64,
+        "fingerprint": "",
+        "ticket": "",
+        "lesson": "",
+        "tokens": 0,
+        "usd": 0.0,
     }
     return Summary(**(fields | changes))  # type: ignore[arg-type]
 
@@ -158,4 +167,13 @@ anything = st.one_of(
     st.builds(Committed, commit=HEX),
     st.builds(Interrupted, reason=TEXTS),
     st.just(Closed()),
+    st.builds(Lesson, text=TEXTS),
+    st.builds(
+        Usage,
+        purpose=TEXTS,
+        model=TEXTS,
+        input_tokens=st.integers(0, 2**40),
+        usd=st.none() | st.floats(0, 1e6),
+        requests=st.lists(TEXTS, max_size=3).map(tuple),
+    ),
 )
