@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from daemon.checker import Checker
@@ -9,6 +10,7 @@ from daemon.lab import Lab
 from daemon.loop import tried_on
 from daemon.model import UserError
 from daemon.payload import payload
+from policies import config
 from policies.interface import Submission, Tried, Verdict
 
 MAX_FILE_BYTES = 4 * 1024 * 1024  # far above what any rule allows; a rule says the rest
@@ -21,7 +23,7 @@ def policy_text(lab: Lab | None) -> str:
 
 
 def check_file(lab: Lab | None, file: Path) -> Verdict:
-    """What the policies say of a file, against the lab's champion; against the shipped train.py outside a lab.
+    """What the policies say of a file, against the lab's champion; outside a lab it stands for itself.
 
     Raises:
         UserError: the file cannot be read, or policy.yaml is wrong.
@@ -39,7 +41,7 @@ def check_file(lab: Lab | None, file: Path) -> Verdict:
 
 def _base(lab: Lab | None) -> tuple[bytes, dict[str, Tried]]:
     if lab is None:
-        return payload("train.py"), {}
+        return b"", {}
     with lab.ledger() as ledger:
         latest = ledger.latest()
         champion = ledger.champion(latest.arena) if latest else None
@@ -47,3 +49,15 @@ def _base(lab: Lab | None) -> tuple[bytes, dict[str, Tried]]:
             return lab.read("train.py"), {}
         tried = tried_on(champion.commit, ledger.summaries(arena=champion.arena))
     return lab.workspace.read(champion.commit), tried
+
+
+def explain(lab: Lab | None) -> list[tuple[str, str, Mapping[str, object]]]:
+    """Name, purpose and settings of each active rule.
+
+    Raises:
+        UserError: policy.yaml is wrong.
+    """
+    try:
+        return config.describe(config.load(policy_text(lab)))
+    except config.PolicyError as error:
+        raise UserError(str(error)) from error

@@ -32,6 +32,8 @@ image_app = typer.Typer(help="The image that trials run in.", no_args_is_help=Tr
 app.add_typer(image_app, name="image")
 policy_app = typer.Typer(help="The rules that look at a patch before anything is run.", no_args_is_help=True)
 app.add_typer(policy_app, name="policy")
+program_app = typer.Typer(help="program.md, the people's brief to the proposer.", no_args_is_help=True)
+app.add_typer(program_app, name="program")
 selftest_app = typer.Typer(help="Attack this installation, to see that its wall holds here.", no_args_is_help=True)
 app.add_typer(selftest_app, name="selftest")
 
@@ -138,21 +140,60 @@ def check(
     file: Annotated[Path, typer.Argument(help="A whole train.py.")], lab: LabOption = HERE, as_json: JsonOption = False
 ) -> None:
     """What the policies say of a train.py, against the lab's champion. Runs nothing; exits with 3 if refused."""
+    from daemon import findings
     from daemon.checking import check_file
     from daemon.lab import lab_or_none
 
     verdict = check_file(lab_or_none(lab), file)
-    output.verdict(verdict, file, Console(), as_json=as_json)
+    findings.verdict(verdict, file, Console(), as_json=as_json)
     sys.exit(0 if verdict.allowed else 3)
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="A whole train.py.")],
+    hypothesis: Annotated[str, typer.Option(help="What the change should do, in one sentence.")],
+    lab: LabOption = HERE,
+) -> None:
+    """Hand in a patch: it is tried before the proposer is asked again. Prints its ticket."""
+    from daemon.handing_in import submit as hand_in
+
+    typer.echo(hand_in(_lab(lab), file, hypothesis))
+
+
+@app.command("wait")
+def wait_for(
+    ticket: str,
+    seconds: Annotated[float, typer.Option(min=0, help="How long to wait at most.")] = 3600.0,
+    lab: LabOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Wait until a patch that was handed in is decided, and show it. Exits with 4 when it is not by then."""
+    from daemon.handing_in import wait
+
+    with _stopping() as stop:
+        number = wait(_lab(lab), ticket, seconds, stop)
+    if number is None:
+        typer.echo(f"ticket {ticket} is not decided yet", err=True)
+        sys.exit(4)
+    output.show(_lab(lab), number, Console(), as_json=as_json)
+
+
+@program_app.command("show")
+def program_show(number: int, lab: LabOption = HERE) -> None:
+    """The text of program.md that an experiment ran under."""
+    with _lab(lab).ledger() as ledger:
+        output.program(ledger.program(number), Console())
 
 
 @policy_app.command("explain")
 def policy_explain(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """The active rules, what each is for, and its settings."""
+    from daemon import findings
     from daemon.checking import explain
     from daemon.lab import lab_or_none
 
-    output.rules(explain(lab_or_none(lab)), Console(), as_json=as_json)
+    findings.rules(explain(lab_or_none(lab)), Console(), as_json=as_json)
 
 
 @app.command()
@@ -169,14 +210,46 @@ def plot(
 
 
 @app.command()
-def doctor(context: typer.Context, lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+def doctor(
+    context: typer.Context,
+    lab: LabOption = HERE,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Try the lab's sandbox from inside, anew.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """What is missing on this machine, and the command that mends it. Exits with 1 when something is."""
+    from daemon import findings
+
+    if sandbox:
+        from daemon.selfcheck import again
+
+        report = again(Lab(lab))
+        findings.self_check(report, Console(), as_json=as_json)
+        sys.exit(0 if report.ok else 1)
     from daemon.doctor import FAILURE, examine
     from daemon.lab import lab_or_none
 
     checks = list(examine(lab_or_none(lab), context.obj))
-    output.checks(checks, Console(), as_json=as_json)
+    findings.checks(checks, Console(), as_json=as_json)
     sys.exit(1 if any(check.level == FAILURE for check in checks) else 0)
+
+
+@selftest_app.command("attack")
+def selftest_attack(
+    lab: LabOption = HERE,
+    quick: Annotated[bool, typer.Option("--quick", help="A few of every kind, in a few minutes.")] = False,
+    only: Annotated[str, typer.Option(help="Only attacks whose name holds this.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Run the attacks of the corpus in this lab's sandbox, policies off. Exits with 1 when one of them succeeds."""
+    from daemon import findings
+    from daemon.research import attack_lab
+
+    with _stopping() as stop:
+        rows = attack_lab(lab, quick=quick, only=only or None, stop=stop)
+        all_held = findings.attacks(rows, Console(), as_json=as_json)
+    if stop():
+        raise Cancelled
+    sys.exit(0 if all_held else 1)
 
 
 @image_app.command("build")
@@ -196,7 +269,7 @@ def image_build(
 @image_app.command("check")
 def image_check(variant: Annotated[Literal["cpu", "cuda"], typer.Option()] = "cpu") -> None:
     """Say whether the engine has the image of these sources; exits with 2 when it has not."""
-    from daemon.lab import find_image
+    from daemon.walls import find_image
     from sandbox.docker_engine import Engine
     from sandbox.image import image_tag
 

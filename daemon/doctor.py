@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from daemon import hardware
 from daemon.credentials import KeySource
 from daemon.dataset import MEND
-from daemon.lab import Lab, find_image
+from daemon.lab import Lab
 from daemon.model import OurFault, UserError
 from daemon.permissions import complaints
+from daemon.walls import find_image
 from sandbox.docker_engine import Engine
 from sandbox.image import TORCH_LABEL
 from sandbox.interface import SandboxUnavailable
@@ -162,12 +161,3 @@ def _gpu(lab: Lab) -> Finding:
     chosen = lab.gpu
     name = next((gpu.name for gpu in hardware.gpus() if gpu.uuid == chosen), chosen)
     return OK, f"{name} ({chosen})"
-
-
-def lab_or_none(directory: Path) -> Lab | None:
-    """The lab of this folder; None where there is no lab.toml.
-
-    Raises:
-        UserError: there is one and it is wrong.
-    """
-    return Lab(directory) if os.path.lexists(directory / "lab.toml") else None

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.lab import find_image
+from daemon.walls import find_image
 from daemon.model import UserError
 from sandbox import base as bases
 from sandbox import image

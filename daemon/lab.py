@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemon import hardware, settings
 from daemon.dataset import Dataset
@@ -19,11 +19,10 @@ from daemon.permissions import complaints
 from daemon.settings import STATE, Profile, Settings
 from daemon.trial import TrialPlan
 from daemon.workspace import Workspace
-from sandbox import image
-from sandbox.docker_engine import Engine
-from sandbox.docker_sandbox import DockerSandbox
-from sandbox.interface import Sandbox, SandboxSpec, TimeRules
-from sandbox.unsafe_local import UnsafeLocalSandbox
+from sandbox.interface import SandboxSpec, TimeRules
+
+if TYPE_CHECKING:
+    from daemon.walls import Wall
 
 IGNORED = f"{STATE}/\nresults.tsv\nprogress.png\n__pycache__/\n"
 
@@ -39,16 +38,6 @@ def init(directory: Path, profile: Profile, tag: str) -> None:
     contents["policy.yaml"] = payload("policy.yaml")
     contents[".gitignore"] = IGNORED.encode()
     Workspace.init(directory, contents, "A new lab")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wall:
-    """The sandbox that a lab asks for, and what of it belongs to the arena."""
-
-    sandbox: Sandbox
-    name: str
-    contents: str
-    torch_version: str
 
 
 class Lab:
@@ -103,24 +92,11 @@ class Lab:
 
         Raises:
             UserError: the image is missing or out of date, or no interpreter is named.
-            SandboxUnavailable: no engine answers.
+            SandboxUnavailable: no engine answers, or it has no such runtime.
         """
-        box = self.settings.sandbox
-        if box.kind == "unsafe-local":
-            if not box.python:
-                raise UserError("lab.toml: sandbox.python must name an interpreter with torch for unsafe-local")
-            contents = image.guest_fingerprint()
-            return Wall(
-                sandbox=UnsafeLocalSandbox(Path(box.python)), name=box.kind, contents=contents, torch_version="local"
-            )
-        engine = Engine()
-        labels = find_image(engine, box.image)
-        return Wall(
-            sandbox=DockerSandbox(engine),
-            name=f"docker {box.runtime}".strip(),
-            contents=labels[image.CONTENTS_LABEL],
-            torch_version=labels.get(image.TORCH_LABEL, "unknown"),
-        )
+        from daemon.walls import open_wall  # the engine's client takes half a second, which verbs that only read save
+
+        return open_wall(self.settings.sandbox)
 
     def ledger(self, *, one_thread: bool = True) -> Ledger:
         return Ledger(private_folder(self.state) / "ledger.sqlite", one_thread=one_thread)
@@ -214,19 +190,3 @@ def lab_or_none(directory: Path) -> Lab | None:
         UserError: there is one and it is wrong.
     """
     return Lab(directory) if os.path.lexists(directory / "lab.toml") else None
-
-
-def find_image(engine: Engine, reference: str) -> dict[str, str]:
-    """The labels of the sandbox's image.
-
-    Raises:
-        UserError: there is none, or it was built from other sources than these.
-    """
-    found = engine.image(reference)
-    variant: image.Variant = "cuda" if reference.endswith(":cuda") else "cpu"
-    command = f"build it with `autoresearch image build --variant {variant}`"
-    if found is None or image.CONTENTS_LABEL not in found.labels:
-        raise UserError(f"the engine has no sandbox image {reference}; {command}")
-    if found.labels[image.CONTENTS_LABEL] != image.contents_fingerprint(variant=variant):
-        raise UserError(f"the image {reference} was built from other sources than this program's; {command}")
-    return dict(found.labels)

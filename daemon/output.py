@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 
+from daemon import cost
 from daemon.console import one_line, table
-from daemon.doctor import Check
 from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.model import Experiment, TrialResult
 from daemon.text import clean
 from daemon.trial import LOG_TAIL_CHARACTERS
-from policies.interface import Finding, Verdict
 
 LOG_CHARACTERS = 4000
 MAX_REASON_CHARACTERS = 600
@@ -29,12 +29,16 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
     with lab.ledger() as ledger:
         rows = ledger.summaries()
         champion = _champion(ledger)
+    account = cost.spent(rows, datetime.now(UTC).strftime("%Y-%m-%d"))
+    waiting = sum(1 for _ in lab.inbox.waiting())
     if as_json:
-        _json(
+        print_json(
             {
                 "lab": str(lab.directory),
                 "branch": f"autoresearch/{lab.settings.tag}",
                 "champion": _facts(champion) if champion else None,
+                "cost": asdict(account),
+                "waiting": waiting,
                 "experiments": [
                     {
                         "number": row.number,
@@ -51,12 +55,28 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
         )
         return
     if not rows:
-        console.print(f"no experiments in {lab.directory} yet; start some with `autoresearch run --experiments 5`")
-        return
-    table(rows, console)
+        hint = "start some with `autoresearch run --experiments 5`"
+        console.print(f"no experiments in {lab.directory} yet; {hint}", soft_wrap=True)
+    else:
+        table(rows, console)
     if champion is not None and champion.val_bpb is not None:
         where = f"branch autoresearch/{lab.settings.tag}, commit {(champion.commit or '')[:10]}"
-        console.print(f"\nchampion #{champion.number}: val_bpb [bold]{champion.val_bpb:.6f}[/] ({where})")
+        console.print(
+            f"\nchampion #{champion.number}: val_bpb [bold]{champion.val_bpb:.6f}[/] ({where})", soft_wrap=True
+        )
+    if account.tokens:
+        console.print(_account(account), highlight=False, soft_wrap=True)
+    if waiting:
+        console.print(f"{waiting} handed-in patches wait", soft_wrap=True)
+
+
+def _account(account: cost.Spent) -> str:
+    parts = [f"cost: {account.usd:.2f} USD, {account.usd_today:.2f} of it today (UTC), {account.tokens:,} tokens"]
+    if account.usd_per_keep is not None:
+        parts.append(f"{account.usd_per_keep:.2f} USD per kept experiment")
+    if account.usd_per_gain is not None:
+        parts.append(f"{account.usd_per_gain:.2f} USD per 0.01 bits per byte gained")
+    return "; ".join(parts)
 
 
 def _champion(ledger: Ledger) -> Experiment | None:
@@ -71,7 +91,7 @@ def show(lab: Lab, number: int, console: Console, *, as_json: bool) -> None:
         arena = ledger.arena(experiment.arena)
     change = _diff(lab, experiment)
     if as_json:
-        _json({**_facts(experiment), "diff": clean(change, 200_000, lines=True), "arena": arena.fingerprint})
+        print_json({**_facts(experiment), "diff": clean(change, 200_000, lines=True), "arena": arena.fingerprint})
         return
     console.print(one_line(experiment, None), soft_wrap=True)
     if experiment.outcome:
@@ -93,6 +113,14 @@ def show(lab: Lab, number: int, console: Console, *, as_json: bool) -> None:
         console.print(_end_of_log(experiment.trials[-1]), highlight=False)
 
 
+def program(text: str, console: Console) -> None:
+    """A program.md as it was; cleaned for a terminal, byte for byte when piped."""
+    if console.is_terminal:
+        console.print(escape(clean(text, 200_000, lines=True)), highlight=False)
+    else:
+        console.file.write(text)
+
+
 def diff(lab: Lab, number: int, console: Console) -> None:
     """The change of one experiment as a diff; plain when piped, so that `git apply` takes it."""
     with lab.ledger() as ledger:
@@ -110,7 +138,7 @@ def _diff(lab: Lab, experiment: Experiment) -> str:
 def trial(result: TrialResult, console: Console, *, as_json: bool) -> None:
     """The result of one trial."""
     if as_json:
-        _json(_trial_facts(result))
+        print_json(_trial_facts(result))
         return
     _trial_lines(result, console)
     if result.status != "ok" and result.log_tail:
@@ -139,44 +167,6 @@ def _trial_lines(result: TrialResult, console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
-
-
-def verdict(found: Verdict, file: Path, console: Console, *, as_json: bool) -> None:
-    """What the policies found in a file: one line a finding, in the form that editors jump to."""
-    if as_json:
-        _json({"allowed": found.allowed, "rules": list(found.rules), "findings": [_finding(f) for f in found.findings]})
-        return
-    for f in found.findings:
-        text = f"{file}:{f.line}:{f.column}: {f.rule}: {clean(f.message, 300)}. Instead: {clean(f.instead, 300)}"
-        console.print(escape(clean(text, 1000)), highlight=False, soft_wrap=True)
-    if found.allowed:
-        console.print(f"[green]allowed[/] by {escape(', '.join(found.rules))}", highlight=False, soft_wrap=True)
-    else:
-        count = len(found.findings)
-        why = f"{count} finding{'s' if count != 1 else ''}" if found.rules else "no rule is switched on"
-        console.print(f"[bold red]refused[/]: {why}", highlight=False, soft_wrap=True)
-
-
-def _finding(f: Finding) -> dict[str, Any]:
-    return {
-        "rule": f.rule,
-        "line": f.line,
-        "column": f.column,
-        "message": clean(f.message, 300),
-        "instead": clean(f.instead, 300),
-    }
-
-
-def checks(found: Iterable[Check], console: Console, *, as_json: bool) -> None:
-    """What the doctor found."""
-    rows = list(found)
-    if as_json:
-        _json({"checks": [{"name": c.name, "level": c.level, "detail": clean(c.detail, 600)} for c in rows]})
-        return
-    style = {"ok": "green", "warning": "yellow", "failure": "bold red"}
-    for check in rows:
-        mark = f"[{style[check.level]}]{check.level:<8s}[/]"
-        console.print(f"{mark} {check.name:<12s} {escape(clean(check.detail, 600))}", highlight=False, soft_wrap=True)
 
 
 def _facts(experiment: Experiment) -> dict[str, Any]:
@@ -217,5 +207,5 @@ def _trial_facts(result: TrialResult) -> dict[str, Any]:
     }
 
 
-def _json(value: Mapping[str, Any]) -> None:
+def print_json(value: Mapping[str, Any]) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))

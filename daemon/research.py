@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from daemon import plot, results
+from daemon import plot, results, selfcheck, selftest
 from daemon.ahead import Ahead
 from daemon.console import ConsoleObserver
 from daemon.cost import Caps
@@ -58,6 +58,7 @@ def research(directory: Path, experiments: int, stop: StopFlag, console: Console
     with lab_lock(lab.state, "run"), lab.ledger() as ledger:
         lab.check_ready()
         preflight.check_memory(lab.settings.limits())
+        selfcheck.ensure(lab)
         lab.workspace.start_branch()
         observer = ConsoleObserver(console)
         loop = _loop(lab, ledger, Observers([observer, ResultsFile(lab, ledger)]), stop)
@@ -130,6 +131,7 @@ def one_trial(directory: Path, file: Path, stop: StopFlag, console: Console) -> 
         lab.check_owner()
         preflight.check_memory(lab.settings.limits())
         lab.wall.sandbox.reap(lab.id)
+        selfcheck.ensure(lab)
         plan = TrialPlan(
             train_py=train_py,
             run_id=f"trial-{uuid.uuid4().hex[:8]}",
@@ -145,6 +147,24 @@ def one_trial(directory: Path, file: Path, stop: StopFlag, console: Console) -> 
                 cancel=stop,
             )
             return run_trial(lab.wall.sandbox, lab.spec(plan), listener)
+
+
+def attack_lab(directory: Path, *, quick: bool, only: str | None, stop: StopFlag) -> Iterator[selftest.AttackResult]:
+    """Attack this lab's sandbox with the corpus, under the lab's lock.
+
+    Raises:
+        UserError: the lab is not ready, or no attack is called so.
+        OurFault: the honest control was not scored.
+    """
+    lab, count = Lab(directory), 0
+    with lab_lock(lab.state, "selftest attack"):
+        lab.check_owner()
+        lab.wall.sandbox.reap(lab.id)
+        for row in selftest.attack(selftest.range_of(lab), quick=quick, only=only, cancel=stop):
+            count += 1
+            yield row
+    if not count and not stop():
+        raise UserError(f"no attack has {only!r} in its name")
 
 
 def draw(lab: Lab, to: Path | None) -> Path:

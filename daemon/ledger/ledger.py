@@ -302,4 +302,4 @@ class Ledger:
 
 def _state(experiment: Experiment) -> tuple[object, ...]:
     """Tells an experiment from its older values, whose phases may be the same."""
-    return experiment.phase, len(experiment.trials), experiment.commit, len(experiment.usages), experiment.lesson
+    return experiment.phase, len(experiment.trials), experiment.commit, len(experiment.usages), experiment.lesson == ""

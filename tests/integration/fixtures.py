@@ -14,7 +14,7 @@ import pytest
 from specs import REPOSITORY, a_spec
 
 from daemon.dataset import Dataset
-from daemon.lab import find_image
+from daemon.walls import find_image
 from sandbox.docker_engine import Engine
 from sandbox.docker_sandbox import DockerSandbox
 from sandbox.interface import Limits, MiB, SandboxSpec, TimeRules

@@ -31,7 +31,7 @@ def test_a_fresh_lab_toml_loads_and_names_every_key(tmp_path: Path, profile: set
     for name, section in sections.items():
         body = re.search(rf"^\[{name}\]\n(.*?)(?=^\[|\Z)", text + "\n", re.MULTILINE | re.DOTALL)
         assert body is not None, name
-        documented = set(re.findall(r"^(\w+) = ", body[1], re.MULTILINE)) | (
+        documented = set(re.findall(r"^(?:# )?(\w+) = ", body[1], re.MULTILINE)) | (
             {"options"} if name == "proposer" else set()
         )
         assert documented == set(section.model_fields), name

@@ -1,0 +1,63 @@
+"""From the settings of a lab to the sandbox they ask for, checked to be there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.model import UserError
+from daemon.settings import SandboxSettings
+from sandbox import image
+from sandbox.docker_engine import Engine
+from sandbox.docker_sandbox import DockerSandbox
+from sandbox.interface import Sandbox
+from sandbox.runtimes import resolved_runtime
+from sandbox.unsafe_local import UnsafeLocalSandbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wall:
+    """The sandbox that a lab asks for, and what of it belongs to the arena."""
+
+    sandbox: Sandbox
+    name: str
+    contents: str
+    torch_version: str
+
+
+def open_wall(box: SandboxSettings) -> Wall:
+    """The sandbox of these settings. ``name`` says which runtime its containers really run under.
+
+    Raises:
+        UserError: the image is missing or out of date, or no interpreter is named.
+        SandboxUnavailable: no engine answers, or it has no such runtime.
+    """
+    if box.kind == "unsafe-local":
+        if not box.python:
+            raise UserError("lab.toml: sandbox.python must name an interpreter with torch for unsafe-local")
+        local = UnsafeLocalSandbox(Path(box.python))
+        return Wall(sandbox=local, name=box.kind, contents=image.guest_fingerprint(), torch_version="local")
+    engine = Engine()
+    labels = find_image(engine, box.image)
+    return Wall(
+        sandbox=DockerSandbox(engine),
+        name=f"docker {resolved_runtime(engine.info(), box.runtime or None)}",
+        contents=labels[image.CONTENTS_LABEL],
+        torch_version=labels.get(image.TORCH_LABEL, "unknown"),
+    )
+
+
+def find_image(engine: Engine, reference: str) -> dict[str, str]:
+    """The labels of the sandbox's image.
+
+    Raises:
+        UserError: there is none, or it was built from other sources than these.
+    """
+    found = engine.image(reference)
+    variant: image.Variant = "cuda" if reference.endswith(":cuda") else "cpu"
+    command = f"build it with `autoresearch image build --variant {variant}`"
+    if found is None or image.CONTENTS_LABEL not in found.labels:
+        raise UserError(f"the engine has no sandbox image {reference}; {command}")
+    if found.labels[image.CONTENTS_LABEL] != image.contents_fingerprint(variant=variant):
+        raise UserError(f"the image {reference} was built from other sources than this program's; {command}")
+    return dict(found.labels)
