@@ -16,7 +16,8 @@ from daemon.model import Experiment, Patch, UserError
 from daemon.text import clean
 from daemon.workspace.git import ABSENT, IDENTITY, Entry, Git, NotALab, WorkspaceError, sha
 
-LAB_FILES = ("train.py", "prepare.py", "program.md", "lab.toml", "policy.yaml")
+# program.md is not among them: it steers a running lab, and its every version is on the ledger.
+LAB_FILES = ("train.py", "prepare.py", "lab.toml", "policy.yaml")
 MAX_SUBJECT_CHARACTERS = 100
 MAX_MESSAGE_CHARACTERS = 4000
 _HEAD_TRAILER = "Ledger-Head: "

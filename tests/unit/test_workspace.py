@@ -237,13 +237,16 @@ class TestDirty:
     def test_changed_removed_replaced_or_staged(self, lab: Path, space: Workspace) -> None:
         (lab / "train.py").write_bytes(b"LR = 9\n")
         (lab / "prepare.py").unlink()
-        (lab / "program.md").unlink()
-        (lab / "program.md").symlink_to("/etc/hostname")
+        (lab / "prepare.py").symlink_to("/etc/hostname")
         (lab / "lab.toml").write_bytes(b"new\n")
         git(lab, "add", "lab.toml")
         (lab / "lab.toml").write_bytes(FILES["lab.toml"])
-        git(lab, "rm", "--quiet", "--cached", "policy.yaml")
-        assert space.dirty() == ["train.py", "prepare.py", "program.md", "lab.toml", "policy.yaml"]
+        (lab / "policy.yaml").unlink()
+        assert space.dirty() == ["train.py", "prepare.py", "lab.toml", "policy.yaml"]
+
+    def test_the_brief_may_change_at_any_time(self, lab: Path, space: Workspace) -> None:
+        (lab / "program.md").write_bytes(b"be bolder\n")
+        assert space.dirty() == []
 
     def test_a_file_git_does_not_track(self, lab: Path, space: Workspace) -> None:
         git(lab, "rm", "--quiet", "policy.yaml")
