@@ -1,7 +1,7 @@
 # Two commands are enough: `make demo` shows it at work, `make test` runs every test. Both set up what they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint train-env bench lock clean
+.PHONY: help setup demo test attack fuzz lint train-env bench lock clean
 
 LAB ?= demo-lab
 EXPERIMENTS ?= 5
@@ -17,6 +17,12 @@ demo: setup ## a lab in ./demo-lab: a baseline and five experiments, then the ta
 
 test: train-env ## format, lint, types, import rules, and every test, with the real engine
 	@scripts/test.sh
+
+attack: train-env ## every attack on the wall, and every honest program; an hour on a quiet machine
+	@scripts/attack.sh
+
+fuzz: train-env ## 20,000 mutants of real sealed models against the referee; half an hour
+	@scripts/fuzz.sh 20000
 
 lint: ## format, lint, types and import rules alone (after make setup)
 	@scripts/lint.sh

@@ -90,6 +90,7 @@ def prepare(context: typer.Context, lab: LabOption = HERE) -> None:
 
 @app.command()
 def run(
+    context: typer.Context,
     experiments: Annotated[int, typer.Option(min=0, help="How many experiments to run, the baseline not counted.")],
     lab: LabOption = HERE,
 ) -> None:
@@ -97,11 +98,11 @@ def run(
     from daemon.research import research
 
     with _stopping() as stop:
-        decided = research(lab, experiments, stop, Console())
+        decided = research(lab, experiments, stop, Console(), context.obj)
     if stop():
         raise Cancelled
     if decided < experiments:
-        typer.echo(f"{decided} of {experiments} experiments: the proposer has nothing left to propose")
+        typer.echo(f"{decided} of {experiments} experiments: the proposer has nothing left, or it is to be enough")
 
 
 @app.command()
@@ -177,6 +178,14 @@ def wait_for(
         typer.echo(f"ticket {ticket} is not decided yet", err=True)
         sys.exit(4)
     output.show(_lab(lab), number, Console(), as_json=as_json)
+
+
+@app.command()
+def mcp(lab: LabOption = HERE) -> None:
+    """Serve the lab's desk to a coding agent over MCP, on standard input and output."""
+    from daemon.lab_desk import serve_mcp
+
+    serve_mcp(_lab(lab))
 
 
 @program_app.command("show")

@@ -13,7 +13,16 @@ from rich.table import Column
 
 from daemon.ledger import Summary
 from daemon.model import Decision, Experiment
-from daemon.observe import Event, ExperimentClosed, FaultSeen, Paused, PhaseEntered, Recovered
+from daemon.observe import (
+    Event,
+    ExperimentClosed,
+    FaultSeen,
+    Paused,
+    PhaseEntered,
+    ProgramChanged,
+    ProgramRefused,
+    Recovered,
+)
 from daemon.text import clean
 
 STYLE = {
@@ -94,6 +103,11 @@ class ConsoleObserver:
             case Paused():
                 self._leave()
                 self._console.print(f"[yellow]paused: {escape(clean(event.reason, 500))}[/]", soft_wrap=True)
+            case ProgramChanged():
+                self._console.print(f"program.md {event.sha256[:10]} is in force from the next proposal on")
+            case ProgramRefused():
+                text = f"program.md is not taken, the last good one stays: {clean(event.reason, 500)}"
+                self._console.print(f"[bold yellow]{escape(text)}[/]", soft_wrap=True)
             case Recovered():
                 self._console.print(_recovered(event), soft_wrap=True)
 

@@ -73,11 +73,6 @@ class Lab:
         except OSError as error:
             raise UserError(f"{self.directory / name} cannot be read: {error.strerror}") from error
 
-    def program(self) -> tuple[str, str]:
-        """The text of program.md and its sha256."""
-        content = self.read("program.md")
-        return content.decode("utf-8", errors="replace"), hashlib.sha256(content).hexdigest()
-
     @cached_property
     def dataset(self) -> Dataset:
         return Dataset.open(self.data_dir, self.settings.profile)

@@ -51,10 +51,11 @@ class Loop:
     cancel: Callable[[], bool]
     sleep: Callable[[float], bool]
 
-    def run(self, experiments: int) -> int:
+    def run(self, experiments: int, stop_after: Callable[[], int | None] = lambda: None) -> int:
         """Run a baseline if this arena has none, then up to ``experiments`` steps; returns how many were decided.
 
-        Ends early, without an error, when told to stop or when the proposer has nothing left.
+        Ends early, without an error, when told to stop, when the proposer has nothing left, or when the people's brief
+        says that so many are enough (``stop_after``, asked before each).
 
         Raises:
             UserError: the baseline cannot be kept, so that there is nothing to improve.
@@ -64,7 +65,7 @@ class Loop:
         while not self.cancel():
             try:
                 champion = self._patiently(self.champion_or_baseline)
-                if decided == experiments:
+                if decided >= experiments or decided >= (stop_after() or experiments):
                     break
                 self._patiently(partial(self.step, champion))
             except CapReached as cap:

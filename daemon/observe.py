@@ -54,7 +54,21 @@ class Paused:
     reason: str
 
 
-Event = PhaseEntered | ExperimentClosed | FaultSeen | Recovered | Paused
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramChanged:
+    """A new program.md is in force, from the next proposal on."""
+
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramRefused:
+    """program.md was changed to something that cannot be used; the last good one stays in force."""
+
+    reason: str
+
+
+Event = PhaseEntered | ExperimentClosed | FaultSeen | Recovered | Paused | ProgramChanged | ProgramRefused
 
 
 class Observer(Protocol):

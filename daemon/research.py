@@ -7,30 +7,32 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from daemon import plot, results, selfcheck, selftest
 from daemon.ahead import Ahead
+from daemon.checker import Checker
+from daemon.checking import policy_text
 from daemon.console import ConsoleObserver
 from daemon.cost import Caps
+from daemon.credentials import KeySource
 from daemon.decide import Greedy
 from daemon.files import private_folder
 from daemon.lab import Lab
+from daemon.lab_desk import desk_of
 from daemon.ledger import Ledger
 from daemon.lifecycle import StopFlag, lab_lock
 from daemon.loop import Loop
 from daemon.model import TrialResult, UserError
-from daemon.observe import Event, ExperimentClosed, Observers, PhaseEntered
+from daemon.observe import Event, ExperimentClosed, Observers, PhaseEntered, ProgramChanged, ProgramRefused
 from daemon.payload import root
+from daemon.program_watch import ProgramWatch
 from daemon.proposers import interface as proposers
 from daemon.proposing import Source
+from daemon.text import clean
 from daemon.trial import Listener, SerialExecutor, TrialPlan, run_trial
-from policies import config
-from policies.engine import check
-from policies.interface import Policy
 from sandbox import preflight
 from sandbox.interface import MAX_TRAIN_PY_BYTES
 
@@ -47,7 +49,7 @@ class ResultsFile:
             results.write(self._path, self._ledger.summaries())
 
 
-def research(directory: Path, experiments: int, stop: StopFlag, console: Console) -> int:
+def research(directory: Path, experiments: int, stop: StopFlag, console: Console, keys: KeySource | None = None) -> int:
     """Run up to ``experiments`` experiments in a lab; returns how many were decided.
 
     Raises:
@@ -61,20 +63,30 @@ def research(directory: Path, experiments: int, stop: StopFlag, console: Console
         selfcheck.ensure(lab)
         lab.workspace.start_branch()
         observer = ConsoleObserver(console)
-        loop = _loop(lab, ledger, Observers([observer, ResultsFile(lab, ledger)]), stop)
-        with observer.drawing():
+        observers = Observers([observer, ResultsFile(lab, ledger)])
+        with observer.drawing(), _watch(lab, observers) as watch, Checker(policy_text(lab)) as checker:
+            source = _source(lab, ledger, observers, stop, watch, checker, keys or KeySource())
+            loop = _loop(lab, ledger, observers, stop, source, checker)
             loop.recover(lab.wall.sandbox.reap(lab.id))
-            return loop.run(experiments)
+            return loop.run(experiments, stop_after=lambda: watch.current().knobs.stop_after)
 
 
-def _loop(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag) -> Loop:
+def _watch(lab: Lab, observers: Observers) -> ProgramWatch:
+    return ProgramWatch(
+        lab.directory / "program.md",
+        on_change=lambda program: observers.notify(ProgramChanged(sha256=program.sha256)),
+        on_refused=lambda why: observers.notify(ProgramRefused(reason=clean(why, 500))),
+    )
+
+
+def _loop(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag, source: Source, checker: Checker) -> Loop:
     settings = lab.settings
     return Loop(
         arena=lab.arena,
         ledger=ledger,
         workspace=lab.workspace,
-        source=_source(lab, ledger, observers, stop),
-        check=partial(check, rules=_policies(lab)),
+        source=source,
+        check=checker.check,
         executor=SerialExecutor(lab.wall.sandbox),
         plan=lab.spec,
         rule=Greedy(min_gain_bpb=settings.decide.min_gain_bpb),
@@ -86,10 +98,18 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag) -> Loo
     )
 
 
-def _source(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag) -> Source:
+def _source(
+    lab: Lab,
+    ledger: Ledger,
+    observers: Observers,
+    stop: StopFlag,
+    watch: ProgramWatch,
+    checker: Checker,
+    keys: KeySource,
+) -> Source:
     settings = lab.settings
-    options = {"seed": settings.proposer.seed, "lab": str(lab.directory), **settings.proposer.options}
-    proposer = proposers.load(settings.proposer.name, options)
+    given: dict[str, object] = {"seed": settings.proposer.seed, "lab": str(lab.directory), "keys": keys}
+    proposer = proposers.load(settings.proposer.name, {**settings.proposer.options, **given})
     return Source(
         arena=lab.arena,
         ledger=ledger,
@@ -97,20 +117,14 @@ def _source(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag) -> S
         read=lab.workspace.read,
         ahead=Ahead(proposer, settings.proposer.lookahead, stop),
         inbox=lab.inbox,
-        program=lambda: lab.program()[0],
+        program=lambda: watch.current().text,
         caps=Caps(**settings.cost.model_dump()),
         profile=settings.profile,
         observers=observers,
         cancel=stop,
         sleep=stop.wait,
+        desk=desk_of(lab, checker, arena=lab.arena.fingerprint, program=watch.current),
     )
-
-
-def _policies(lab: Lab) -> Sequence[Policy]:
-    try:
-        return config.load(lab.read("policy.yaml").decode("utf-8", errors="replace"))
-    except config.PolicyError as error:
-        raise UserError(str(error)) from error
 
 
 def one_trial(directory: Path, file: Path, stop: StopFlag, console: Console) -> TrialResult:

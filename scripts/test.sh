@@ -12,4 +12,4 @@ scripts/lint.sh
 say "the guest's tests, with torch"
 OMP_NUM_THREADS=1 .venv-train/bin/python -m pytest tests/guest
 say "the daemon's tests, with the engine"
-.venv/bin/python -m pytest tests/unit tests/architecture tests/integration tests/e2e tests/adversarial "$@"
+.venv/bin/python -m pytest tests/unit tests/architecture tests/integration tests/e2e tests/honest tests/adversarial "$@"

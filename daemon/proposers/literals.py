@@ -8,26 +8,26 @@ A profile's block lies between two comments on lines of their own,
 
 and is searched where an assignment of a literal to one name carries a range: ``log low..high``, ``lin low..high``,
 ``int low..high`` or ``choice a b c``, then perhaps ``;`` and words. Other lines are left alone. Nothing is executed.
+A literal that stands outside its own range stretches the range: whoever wrote it there had a reason.
 """
 
 from __future__ import annotations
 
-import ast
+import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, NoReturn, cast
+from typing import NoReturn
 
 import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
 
 from daemon.model import UserError
+from daemon.proposers.ranges import Kind, Malformed, Parameter, Value, parameter, same
 
-Value = bool | int | float | str
-Kind = Literal["log", "lin", "int", "choice"]
-SIGNIFICANT_DIGITS = 4
-MAX_NUMBER = 1e15  # integers below it are exact as floats
+__all__ = ["Block", "Kind", "Parameter", "SpaceError", "Value", "read_block", "read_space", "rewrite", "same"]
+
 MAX_ASSIGNMENT_BYTES = 200
 MAX_LINE_BYTES = 2000
 
@@ -35,10 +35,6 @@ _BEGIN = re.compile(rb"^[ \t]*# --- hyperparameters \((\w+) profile\)[ \t]*\r?$"
 _END = re.compile(rb"^[ \t]*# --- end\b.*$", re.MULTILINE)
 _HINT = re.compile(rb"#[ \t]*(?:log|lin|int|choice)[ \t]")
 _KIND = re.compile(r"#[ \t]*(?:log|lin|int|choice)[ \t]")
-_RANGE = re.compile(r"#\s*(?:log|lin|int)\s+(\S+?)\.\.([^\s;]+)\s*(?:;\s*(.*))?")
-_CHOICE = re.compile(r"""#\s*choice((?:\s+(?:"[^"]*"|'[^']*'|[^\s;"']+))+)\s*(?:;\s*(.*))?""")
-_TOKEN = re.compile(r""""[^"]*"|'[^']*'|[^\s;"']+""")
-_POWER = re.compile(r"(\d{1,4}) ?\*\* ?(\d{1,2})", re.ASCII)
 _NOT_PLAIN = "a range comment belongs behind one plain assignment on one line, NAME = literal"
 
 
@@ -47,65 +43,47 @@ class SpaceError(UserError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One literal that may be moved.
+class Block:
+    """A search space, and a hash of all of the file but its values: equal for files that differ in these alone."""
 
-    ``low`` and ``high`` bound log, lin and int; ``choices`` and the ``tokens`` they are written with belong to
-    choice. ``note`` are the words after the range, ``line`` counts from 1.
-    """
-
-    name: str
-    value: Value
-    kind: Kind
-    low: float = 0.0
-    high: float = 0.0
-    choices: tuple[Value, ...] = ()
-    tokens: tuple[str, ...] = ()
-    note: str = ""
-    line: int
-
-    def allows(self, value: Value) -> bool:
-        if self.kind == "choice":
-            return any(same(value, choice) for choice in self.choices)
-        if isinstance(value, bool | str) or (self.kind == "int" and not isinstance(value, int)):
-            return False
-        return self.low <= value <= self.high  # False for NaN
-
-    def spell(self, value: Value) -> str:
-        """How ``value`` is written in the file: short for people, within the bounds, and a literal."""
-        if self.kind == "choice":
-            return next(t for t, choice in zip(self.tokens, self.choices, strict=True) if same(value, choice))
-        return str(int(value)) if self.kind == "int" else repr(self.rounded(float(value)))
-
-    def rounded(self, value: float, digits: int = SIGNIFICANT_DIGITS) -> float:
-        """``value`` with few significant digits, never rounded out of the bounds."""
-        return min(max(float(f"{value:.{digits}g}"), self.low), self.high)
-
-    def range_text(self) -> str:
-        return " ".join(self.tokens) if self.kind == "choice" else f"{self.low:.15g}..{self.high:.15g}"
+    space: tuple[Parameter, ...]
+    skeleton: str
 
 
-def same(a: Value, b: Value) -> bool:
-    """Equal as settings: ``1`` is ``1.0``, but ``True`` is not ``1``."""
-    return isinstance(a, bool) == isinstance(b, bool) and a == b
-
-
-def read_space(train_py: bytes, profile: str) -> tuple[Parameter, ...]:
+def read_space(train_py: bytes, profile: str, *, strict: bool = True) -> tuple[Parameter, ...]:
     """The literals of ``profile``'s block that carry a range, in the order of the file; at least one.
 
+    A file that a person wrote is read strictly. In one that a proposer wrote, a line that cannot be understood is
+    left alone, and of two assignments to one name the later counts, as it does when the file runs.
+
     Raises:
-        SpaceError: there is no such block, or a line of it cannot be understood.
+        SpaceError: there is no such block, nothing in it is searched, or ``strict`` and a line cannot be understood.
     """
-    return tuple(site.parameter for site in _sites(train_py, profile).values())
+    return tuple(site.parameter for site in _sites(train_py, profile, strict).values())
+
+
+def read_block(train_py: bytes, profile: str) -> Block:
+    """The block of a file that a proposer wrote, read as leniently as it can be.
+
+    Raises:
+        SpaceError: as :func:`read_space`, not strict.
+    """
+    sites = _sites(train_py, profile, strict=False).values()
+    digest, done = hashlib.sha256(), 0
+    for site in sites:
+        digest.update(train_py[done : site.start] + b"\0")
+        done = site.end
+    digest.update(train_py[done:])
+    return Block(space=tuple(site.parameter for site in sites), skeleton=digest.hexdigest())
 
 
 def rewrite(train_py: bytes, profile: str, values: Mapping[str, Value]) -> bytes:
     """Give the named literals of ``profile``'s block new values; every other byte stays.
 
     Raises:
-        SpaceError: as :func:`read_space`, or a name is not in the block, or a value is outside its range.
+        SpaceError: there is no such block, a name is not searched in it, or a value is outside its range.
     """
-    sites = _sites(train_py, profile)
+    sites = _sites(train_py, profile, strict=False)
     if unknown := sorted(set(values) - set(sites)):
         raise SpaceError(f"train.py: the {profile} block has no searched literal {unknown[0]}")
     parts, done = [], 0
@@ -127,10 +105,6 @@ class _Site:
     end: int
 
 
-class _Malformed(Exception):  # noqa: N818 - becomes a SpaceError as soon as the line's number is known
-    pass
-
-
 def _require(parameter: Parameter, value: Value) -> None:
     if not parameter.allows(value):
         _fail(parameter.line, f"{parameter.name} = {value!r} is outside its range {parameter.range_text()}")
@@ -140,17 +114,16 @@ def _fail(line: int, problem: str) -> NoReturn:
     raise SpaceError(f"train.py line {line}: {problem}")
 
 
-def _sites(train_py: bytes, profile: str) -> dict[str, _Site]:
+def _sites(train_py: bytes, profile: str, strict: bool) -> dict[str, _Site]:
     start, end = _block(train_py, profile)
     first_line = number = _line_of(train_py, start)
     sites: dict[str, _Site] = {}
     for line in train_py[start:end].split(b"\n"):
-        site = _site(line, number, start)
+        site = _site(line, number, start, strict)
         if site is not None:
-            if (name := site.parameter.name) in sites:
-                _fail(number, f"{name} is assigned a second time in its block")
-            _require(site.parameter, site.parameter.value)
-            sites[name] = site
+            if sites.pop(site.parameter.name, None) is not None and strict:
+                _fail(number, f"{site.parameter.name} is assigned a second time in its block")
+            sites[site.parameter.name] = site
         start, number = start + len(line) + 1, number + 1
     if not sites:
         _fail(first_line, f"no assignment of the {profile} block carries a range comment such as `# log 0.01..1`")
@@ -176,19 +149,23 @@ def _line_of(train_py: bytes, offset: int) -> int:
     return train_py.count(b"\n", 0, offset) + 1
 
 
-def _site(line: bytes, number: int, offset: int) -> _Site | None:
+def _site(line: bytes, number: int, offset: int, strict: bool) -> _Site | None:
     try:
-        found = _read_line(line, number)
-    except _Malformed as error:
-        _fail(number, str(error))
+        found = _read_line(line)
+    except Malformed as error:
+        if strict:
+            _fail(number, str(error))
+        return None
     if found is None:
         return None
-    return _Site(parameter=found.parameter, start=offset + found.start, end=offset + found.end)
+    numbered = replace(found.parameter, line=number)
+    return _Site(parameter=numbered, start=offset + found.start, end=offset + found.end)
 
 
-# A night's history is read again at every proposal, and its files differ in a few lines only.
-@lru_cache(maxsize=4096)
-def _read_line(line: bytes, number: int) -> _Site | None:
+# A night's history is read again at every proposal, and its files differ in a few lines only. Room for a thousand
+# experiments that moved every literal.
+@lru_cache(maxsize=32_768)
+def _read_line(line: bytes) -> _Site | None:
     """The searched literal of one line, with offsets from the line's start; None when it carries no range.
 
     libcst's parser has no limit on nesting: 3,000 parentheses end the process by a stack overflow, and the text
@@ -198,13 +175,13 @@ def _read_line(line: bytes, number: int) -> _Site | None:
     if hint is None:
         return None
     if hint.start() > MAX_ASSIGNMENT_BYTES or len(line) > MAX_LINE_BYTES:
-        raise _Malformed("too long for a searched assignment")
+        raise Malformed("too long for a searched assignment")
     code = line.strip()
     indent = line.index(code)
     try:
         module = cst.parse_module(code.decode("utf-8"))
     except (cst.ParserSyntaxError, UnicodeDecodeError):
-        raise _Malformed(_NOT_PLAIN) from None
+        raise Malformed(_NOT_PLAIN) from None
     if not module.body:
         return None
     statement = module.body[0]
@@ -213,9 +190,10 @@ def _read_line(line: bytes, number: int) -> _Site | None:
         return None
     target, value = _assignment(statement)
     span = MetadataWrapper(module, unsafe_skip_copy=True).resolve(ByteSpanPositionProvider)[value]
-    literal = _literal(code[span.start : span.start + span.length].decode())
+    spelling = code[span.start : span.start + span.length].decode()
     start = indent + span.start
-    return _Site(parameter=_parameter(target, literal, comment.value, number), start=start, end=start + span.length)
+    found = parameter(target, spelling, comment.value)
+    return _Site(parameter=found, start=start, end=start + span.length)
 
 
 def _assignment(statement: cst.SimpleStatementLine | cst.BaseCompoundStatement) -> tuple[str, cst.BaseExpression]:
@@ -224,47 +202,4 @@ def _assignment(statement: cst.SimpleStatementLine | cst.BaseCompoundStatement) 
     match body:
         case [cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value)]:
             return name, value
-    raise _Malformed(_NOT_PLAIN)
-
-
-def _parameter(name: str, value: Value, comment: str, line: int) -> Parameter:
-    kind = cast(Kind, comment[1:].split()[0])
-    if kind == "choice":
-        match = _CHOICE.fullmatch(comment)
-        if match is None:
-            raise _Malformed(f"{name}: the comment is not of the form `# choice 1 2 4; words`")
-        tokens = tuple(_TOKEN.findall(match[1]))
-        choices = tuple(_literal(token) for token in tokens)
-        return Parameter(
-            name=name, value=value, kind=kind, choices=choices, tokens=tokens, note=match[2] or "", line=line
-        )
-    match = _RANGE.fullmatch(comment)
-    if match is None:
-        raise _Malformed(f"{name}: the comment is not of the form `# {kind} low..high; words`")
-    low, high = (_bound(name, kind, text) for text in match.group(1, 2))
-    if not low < high:
-        raise _Malformed(f"{name}: the range must rise")
-    if kind == "log" and low <= 0:
-        raise _Malformed(f"{name}: a log range must lie above 0")
-    return Parameter(name=name, value=value, kind=kind, low=low, high=high, note=match[3] or "", line=line)
-
-
-def _bound(name: str, kind: Kind, text: str) -> float:
-    value = _literal(text)
-    if isinstance(value, bool | str) or (kind == "int" and not isinstance(value, int)) or not abs(value) < MAX_NUMBER:
-        raise _Malformed(f"{name}: the bound {text} is not {'an integer' if kind == 'int' else 'a number'} below 1e15")
-    return float(value)
-
-
-def _literal(text: str) -> Value:
-    """A number, string or truth value; integers also as ``2**16``."""
-    power = _POWER.fullmatch(text)
-    if power:
-        return int(power[1]) ** int(power[2])  # type: ignore[no-any-return]
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        value = None
-    if not isinstance(value, bool | int | float | str):
-        raise _Malformed(f"{text[:40]} is not a plain number, string or truth value")
-    return value
+    raise Malformed(_NOT_PLAIN)

@@ -19,6 +19,8 @@ DIGITS = 3
 # In runs of a fixed time these decide how many steps are taken, and how large; gains of several per cent come from
 # them, where decay, momenta and fractions are near the noise.
 _LIKELY_WORDS = frozenset({"LR", "BATCH", "DEPTH", "LAYERS", "WIDTH"})
+_TECHNICAL_WORDS = frozenset({"DEVICE", "MICRO"})
+_TECHNICAL_NOTE = "not learning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +85,21 @@ def near(parameter: Parameter, wanted: Value) -> Value:
 
 
 def one_by_one(space: Sequence[Parameter], rng: Random) -> list[Move]:
-    """Every single step from the champion: shuffled, those that are likely to matter first, fine-tuning last."""
+    """Every single step from the champion: shuffled, what is likely to matter first, fine-tuning and memory last."""
     moves = [Move(parameter=parameter, to=value) for parameter in space for value in neighbours(parameter)]
     rng.shuffle(moves)
     return sorted(moves, key=lambda move: _tier(move.parameter))
 
 
+def is_technical(parameter: Parameter) -> bool:
+    """Memory or speed, not learning: its name has DEVICE or MICRO in it, or its comment says "not learning"."""
+    words = set(parameter.name.upper().split("_"))
+    return bool(_TECHNICAL_WORDS & words) or _TECHNICAL_NOTE in parameter.note
+
+
 def _tier(parameter: Parameter) -> int:
+    if is_technical(parameter):
+        return 3
     if parameter.kind == "lin":
         return 2
     return 0 if _LIKELY_WORDS & set(parameter.name.upper().split("_")) else 1
@@ -111,3 +121,33 @@ def _direction(parameter: Parameter, old: Value) -> int:
         return 1 if float(parameter.value) > float(old) else -1
     known = any(same(old, choice) for choice in parameter.choices)
     return 1 if not known or choice_index(parameter, parameter.value) > choice_index(parameter, old) else -1
+
+
+def to_unit(parameter: Parameter, value: Value) -> float:
+    """Where ``value`` lies in its range, 0 to 1; logarithms for log, steps of equal size for choices."""
+    if parameter.kind == "choice":
+        return choice_index(parameter, value) / max(1, len(parameter.choices) - 1)
+    low, high, at = parameter.low, parameter.high, float(value)
+    if parameter.kind == "log":
+        low, high, at = math.log(low), math.log(high), math.log(at)
+    return min(max((at - low) / (high - low), 0.0), 1.0)
+
+
+def from_unit(parameter: Parameter, unit: float) -> Value:
+    """The value at that place of the range, rounded to what people write."""
+    unit = min(max(unit, 0.0), 1.0)
+    if parameter.kind == "choice":
+        return parameter.choices[round(unit * (len(parameter.choices) - 1))]
+    low, high = parameter.low, parameter.high
+    if parameter.kind == "int":
+        return round(low + unit * (high - low))
+    if parameter.kind == "log":
+        return parameter.rounded(low * (high / low) ** unit, DIGITS)
+    return parameter.rounded(low + unit * (high - low), DIGITS)
+
+
+def grid(parameter: Parameter) -> int:
+    """How many values there are between the bounds, these included; 0 for a continuum."""
+    if parameter.kind == "choice":
+        return len(parameter.choices)
+    return int(parameter.high - parameter.low) + 1 if parameter.kind == "int" else 0

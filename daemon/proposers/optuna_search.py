@@ -1,41 +1,50 @@
-"""The embedded default: searches the literals of the champion's hyperparameter block. Needs no key and no network.
+"""Searches the literals of the champion's hyperparameter block by a classical optimiser. Needs no key and no network.
 
 A night has 5 to 100 experiments, far too few for random points in a space of twenty literals. So it stays near the
 champion: first single literals are moved by a step that can show in one run, and what helped is moved further; then
-TPE (optuna) suggests values from all that was scored, for one to three literals at a time. It keeps no state: the
-study is made anew from the ledger at every proposal, so a restart changes nothing.
+a sampler suggests values from all that was scored, whoever proposed it: TPE for one to three literals at a time,
+CMA-ES for all of them. It keeps no state: the sampler is made anew from the ledger at every proposal, so a restart
+changes nothing. The sampler "random" draws from the whole ranges from the start; it is there to compare with.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from random import Random
 from typing import Annotated
 
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import Field
 
-from daemon.model import MAX_HYPOTHESIS_CHARACTERS, Experiment, Patch, Proposal, TrialStatus
-from daemon.proposers import moves
+from daemon.model import MAX_HYPOTHESIS_CHARACTERS, Patch, Proposal
+from daemon.proposers import moves, samplers
 from daemon.proposers.interface import Context, NothingToPropose, Options, parse
-from daemon.proposers.literals import Parameter, SpaceError, Value, read_space, rewrite
+from daemon.proposers.literals import read_space, rewrite
+from daemon.proposers.observations import Point, is_risky, points, values_of
+from daemon.proposers.ranges import Parameter, Value, same
 from daemon.text import clean
 
 NAME = "optuna"
-MAX_SUGGESTIONS = 30  # asked of TPE for one proposal before giving up on it
+MAX_SUGGESTIONS = 30  # asked of the sampler for one proposal before giving up on it
 MAX_MOVED = 3
+WHY = {
+    "tpe": "suggested by TPE from {} scores",
+    "cma-es": "suggested by CMA-ES from {} scores",
+    "random": "drawn at random",
+}
 _NOTE_CHARACTERS = 80
 
 
 class OptunaOptions(Options):
-    """``[proposer.options]`` for ``name = "optuna"``. ``startup_trials``: experiments before TPE takes over."""
+    """``[proposer.options]`` for ``name = "optuna"``. ``startup_trials``: experiments before the sampler takes over.
+
+    ``sampler`` is "tpe", "cma-es" or "random"; the last begins at once.
+    """
 
     startup_trials: Annotated[int, Field(ge=0, le=10_000)] = 24
+    sampler: samplers.Sampler = "tpe"
 
 
 def build(options: Mapping[str, object]) -> OptunaProposer:
@@ -43,7 +52,7 @@ def build(options: Mapping[str, object]) -> OptunaProposer:
 
 
 class OptunaProposer:
-    """Single moves around the champion, then TPE in its neighbourhood."""
+    """Single moves around the champion, then what a sampler suggests."""
 
     def __init__(self, options: OptunaOptions) -> None:
         self._options = options
@@ -59,8 +68,8 @@ class OptunaProposer:
             SpaceError: the champion's block cannot be searched; the message names the line.
             NothingToPropose: every program within reach was tried.
         """
-        search = _Search(context, f"{self._options.seed}:{context.rng_seed}")
-        for values, why in search.candidates(self._options.startup_trials):
+        search = _Search(context, self._options)
+        for values, why in search.candidates():
             train_py = rewrite(context.train_py, context.profile, values)
             if hashlib.sha256(train_py).hexdigest() not in search.tried:
                 return Proposal(
@@ -71,36 +80,31 @@ class OptunaProposer:
         raise NothingToPropose("every step from the champion was tried; widen the ranges in train.py")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Observation:
-    """One experiment as a point: its literals, and its score, None when it crashed, timed out or was invalid."""
-
-    values: Mapping[str, Value]
-    val_bpb: float | None
-
-
 Candidate = tuple[dict[str, Value], str]
 
 
 class _Search:
     """One proposal's view of the history."""
 
-    def __init__(self, context: Context, seed: str) -> None:
-        self._context, self._seed = context, seed
-        self.space = read_space(context.train_py, context.profile)
-        patches = [e.proposal.patch for e in context.history if e.proposal is not None]
+    def __init__(self, context: Context, options: OptunaOptions) -> None:
+        self._context, self._options = context, options
+        # A person wrote the baseline, and is told what is wrong with it; what a proposer wrote is taken as it is.
+        strict = context.champion.champion is None
+        self.space = read_space(context.train_py, context.profile, strict=strict)
+        self._learning = [p for p in self.space if not moves.is_technical(p)] or list(self.space)
+        patches = [e.proposal.patch for e in (*context.history, *context.pending) if e.proposal is not None]
         self.tried = {patch.sha256 for patch in patches} | {hashlib.sha256(context.train_py).hexdigest()}
 
     @cached_property
-    def observations(self) -> list[_Observation]:
-        read = (_observe(experiment, self._context.profile) for experiment in self._context.history)
-        return [observation for observation in read if observation is not None]
+    def _known(self) -> list[Point]:
+        return points(self._context.history, self.space, self._context.profile)
 
-    def candidates(self, startup_trials: int) -> Iterator[Candidate]:
+    def candidates(self) -> Iterator[Candidate]:
         """Values for the champion's literals, the best idea first; the caller skips programs that were tried."""
-        yield from self._onward()
-        if len(self._context.history) - 1 < startup_trials:
-            yield from self._single(unseen=True)
+        if self._options.sampler != "random":
+            yield from self._onward()
+            if len(self._context.history) - 1 < self._options.startup_trials:
+                yield from self._single(unseen=True)
         yield from self._suggested()
         yield from self._single(unseen=True)
         yield from self._single(unseen=False)
@@ -108,109 +112,67 @@ class _Search:
     def _onward(self) -> Iterator[Candidate]:
         before = self._values_before_champion()
         for move in moves.onward(self.space, before):
-            if not self._seen(move):
-                yield {move.parameter.name: move.to}, "one step further, as the last step that way was a gain"
+            yield {move.parameter.name: move.to}, "one step further the way that just helped"
 
-    def _single(self, *, unseen: bool) -> Iterator[Candidate]:
-        for move in moves.one_by_one(self.space, Random(self._seed)):  # noqa: S311 - a search, not a secret
-            if not (unseen and self._seen(move)):
+    def _single(self, unseen: bool) -> Iterator[Candidate]:
+        """Steps of one literal; with ``unseen`` those not tried from any champion, and not where runs failed."""
+        rng = Random(f"{self._seed}:{self._context.champion.number}")  # noqa: S311 - a search, not a secret
+        for move in moves.one_by_one(self.space, rng):
+            if not (unseen and self._is_known_or_risky(move)):
                 yield {move.parameter.name: move.to}, "one step from the champion"
 
-    def _seen(self, move: moves.Move) -> bool:
-        """Did an experiment use this value already? After a change elsewhere it is hardly news."""
-        return any(o.values.get(move.parameter.name) == move.to for o in self.observations)
+    def _is_known_or_risky(self, move: moves.Move) -> bool:
+        name = move.parameter.name
+        if any(same(point.values[name], move.to) for point in self._known):
+            return True
+        return is_risky(self.space, self._known, {p.name: p.value for p in self.space} | {name: move.to})
 
     def _values_before_champion(self) -> Mapping[str, Value]:
-        numbers = {experiment.number: experiment for experiment in self._context.history}
-        parent = numbers.get(self._context.champion.champion) if self._context.champion.champion is not None else None
-        observation = _observe(parent, self._context.profile) if parent else None
-        return observation.values if observation else {}
+        parent = next((e for e in self._context.history if e.number == self._context.champion.champion), None)
+        return values_of(parent, self._context.profile) if parent is not None else {}
+
+    @property
+    def _seed(self) -> str:
+        return f"{self._options.seed}:{self._context.rng_seed}"
 
     def _suggested(self) -> Iterator[Candidate]:
-        """TPE's values for a few literals at a time; the champion's for the rest."""
-        known = [o for o in self.observations if self._covers(o)]
-        scores = [o.val_bpb for o in known if o.val_bpb is not None]
-        if not scores:
+        """The sampler's values, and why; the champion's for what memory alone decides."""
+        at_random = self._options.sampler == "random"
+        scores = 0 if at_random else sum(point.val_bpb is not None for point in self._known)
+        if not (scores or at_random):
             return
-        rng = Random(f"{self._seed}:{len(self._context.history)}")  # noqa: S311 - a search, not a secret
-        study = _study(self.space, known, seed=rng.getrandbits(31))
-        for _ in range(MAX_SUGGESTIONS):
-            suggestion = _ask(study, self.space)
-            wanted = rng.randint(1, MAX_MOVED)
-            values = {p.name: moves.near(p, suggestion[p.name]) for p in rng.sample(self.space, len(self.space))}
-            far = {p.name: values[p.name] for p in self.space if moves.moved(p, values[p.name])}
-            chosen = [name for name in values if name in far][:wanted]
+        turn = len(self._context.history) + len(self._context.pending)
+        rng = Random(f"{self._seed}:{turn}")  # noqa: S311 - a search, not a secret
+        draws = self._drawn(rng.getrandbits(31))
+        for values in islice(draws, MAX_SUGGESTIONS):
+            chosen = self._few_and_near(values, rng) if self._options.sampler == "tpe" else self._changed(values)
             if chosen:
-                yield {name: far[name] for name in chosen}, f"suggested by TPE from {len(scores)} scores"
+                yield chosen, WHY[self._options.sampler].format(scores)
 
-    def _covers(self, observation: _Observation) -> bool:
-        return all(p.name in observation.values and p.allows(observation.values[p.name]) for p in self.space)
+    def _drawn(self, seed: int) -> Iterator[dict[str, Value]]:
+        if self._options.sampler == "random":
+            return samplers.at_random(self._learning, seed)
+        draw = samplers.tpe if self._options.sampler == "tpe" else samplers.cma_es
+        return draw(self._learning, self._known, seed)
 
+    def _few_and_near(self, wanted: Mapping[str, Value], rng: Random) -> dict[str, Value]:
+        """One to three of the values, no farther from the champion than a neighbourhood."""
+        count = rng.randint(1, MAX_MOVED)
+        values = {p.name: moves.near(p, wanted[p.name]) for p in rng.sample(self._learning, len(self._learning))}
+        far = {p.name for p in self._learning if moves.moved(p, values[p.name])}
+        return dict(islice(((name, value) for name, value in values.items() if name in far), count))
 
-def _observe(experiment: Experiment, profile: str) -> _Observation | None:
-    """The experiment as a point; None when it never ran, or its block cannot be read."""
-    if experiment.proposal is None or not experiment.trials:
-        return None
-    try:
-        space = read_space(experiment.proposal.patch.train_py, profile)
-    except SpaceError:
-        return None
-    score = experiment.val_bpb
-    sound = all(t.status is TrialStatus.OK for t in experiment.trials) and score is not None and math.isfinite(score)
-    return _Observation(values={p.name: p.value for p in space}, val_bpb=score if sound else None)
-
-
-def _study(space: Sequence[Parameter], known: Sequence[_Observation], seed: int) -> optuna.Study:
-    """A study in memory that knows all observations; failures count as worse than the worst score."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=False, n_startup_trials=0)
-    study = optuna.create_study(sampler=sampler, direction="minimize")
-    scores = [o.val_bpb for o in known if o.val_bpb is not None]
-    failed = max(scores) + max(max(scores) - min(scores), 0.1)
-    distributions = {p.name: _distribution(p) for p in space}
-    for observation in known:
-        study.add_trial(
-            optuna.trial.create_trial(
-                params={p.name: _encode(p, observation.values[p.name]) for p in space},
-                distributions=distributions,
-                value=observation.val_bpb if observation.val_bpb is not None else failed,
-            )
-        )
-    return study
-
-
-def _ask(study: optuna.Study, space: Sequence[Parameter]) -> dict[str, Value]:
-    trial = study.ask({p.name: _distribution(p) for p in space})
-    study.tell(trial, state=optuna.trial.TrialState.FAIL)  # only asked for its values: no sampler counts it
-    return {p.name: _decode(p, trial.params[p.name]) for p in space}
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    if parameter.kind == "choice":
-        if _ordered(parameter):
-            return IntDistribution(0, len(parameter.choices) - 1)
-        return CategoricalDistribution(range(len(parameter.choices)))
-    if parameter.kind == "int":
-        return IntDistribution(int(parameter.low), int(parameter.high))
-    return FloatDistribution(parameter.low, parameter.high, log=parameter.kind == "log")
-
-
-def _ordered(parameter: Parameter) -> bool:
-    """Choices that rise are steps on a scale: what is learned of one tells something of its neighbours."""
-    numbers = [c for c in parameter.choices if isinstance(c, int | float) and not isinstance(c, bool)]
-    return len(numbers) == len(parameter.choices) and numbers == sorted(numbers)
-
-
-def _encode(parameter: Parameter, value: Value) -> Value:
-    return moves.choice_index(parameter, value) if parameter.kind == "choice" else value
-
-
-def _decode(parameter: Parameter, value: Value) -> Value:
-    return parameter.choices[int(value)] if parameter.kind == "choice" else value
+    def _changed(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        old = {p.name: p.value for p in self._learning}
+        return {name: value for name, value in values.items() if not same(value, old[name])}
 
 
 def _hypothesis(space: Sequence[Parameter], values: Mapping[str, Value], why: str) -> str:
     moved = [p for p in space if p.name in values]
-    steps = ", ".join(f"{p.name} {p.spell(p.value)} → {p.spell(values[p.name])}" for p in moved)
+    steps = [f"{p.name} {p.spell(p.value)} → {p.spell(values[p.name])}" for p in moved]
+    if len(steps) > MAX_MOVED:
+        return clean(f"{why}: {', '.join(steps)}", MAX_HYPOTHESIS_CHARACTERS)
     note = f" ({clean(moved[0].note, _NOTE_CHARACTERS)})" if len(moved) == 1 and moved[0].note else ""
-    return clean(f"{steps}: {why}{note}", MAX_HYPOTHESIS_CHARACTERS)
+    wide = [p.name for p in moved if p.stretched]
+    stretched = f"; stretched to hold the champion's value: the range of {', '.join(wide)}" if wide else ""
+    return clean(f"{', '.join(steps)}: {why}{note}{stretched}", MAX_HYPOTHESIS_CHARACTERS)

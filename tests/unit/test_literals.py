@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.model import UserError
-from daemon.proposers.literals import Parameter, SpaceError, Value, read_space, rewrite, same
+from daemon.proposers.literals import Parameter, SpaceError, Value, read_block, read_space, rewrite, same
 
 REAL = (Path(__file__).parents[2] / "train.py").read_bytes()
 BEGIN, END = "# --- hyperparameters (cpu profile)\n", "# --- end of hyperparameters (cpu profile)\n"
@@ -82,15 +82,16 @@ def test_the_present_value_keeps_its_spelling() -> None:
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        (["DEPTH = 7  # int 1..6"], "line 3: DEPTH = 7 is outside its range 1..6"),
-        (["DEPTH = 2.0  # int 1..6"], "line 3: DEPTH = 2.0 is outside"),
+        (["DEPTH = 2.0  # int 1..6"], "line 3: DEPTH = 2.0 is no value for a range of the kind int"),
+        (["LR = True  # lin 2..6"], "line 3: LR = True is no value for a range of the kind lin"),
+        (["LR = 1e999  # lin 0..2"], "line 3: LR = 1e999 is no value for a range of the kind lin"),
+        (["LR = 0  # log 1..2"], "line 3: LR = 0 is not above 0, as a log range must be"),
         (["", "LR = 1  # log 0..2"], "line 4: LR: a log range must lie above 0"),
         (["LR = 1  # log 2-3"], "line 3: LR: the comment is not of the form `# log low..high; words`"),
         (["LR = 1  # lin 3..2"], "line 3: LR: the range must rise"),
         (["LR = 1  # lin 0..1e999"], "line 3: LR: the bound 1e999 is not a number"),
         (["LR = 1  # lin 0..True"], "line 3: LR: the bound True is not a number"),
         (["N = 1  # int 0.5..2"], "line 3: N: the bound 0.5 is not an integer"),
-        (["N = 3  # choice 1 2"], "line 3: N = 3 is outside its range 1 2"),
         (["N = 1  # choice one two"], "line 3: one is not a plain number"),
         (["N = 1  # choice ;"], "line 3: N: the comment is not of the form `# choice"),
         (["N = f()  # int 1..2"], "line 3: f() is not a plain number"),
@@ -109,6 +110,57 @@ def test_mistakes_are_named_with_their_line(lines: list[str], problem: str) -> N
     assert str(caught.value).startswith("train.py ")
     assert problem in str(caught.value)
     assert isinstance(caught.value, UserError)
+
+
+@pytest.mark.parametrize(
+    ("line", "range_text", "beyond", "written"),
+    [
+        ("N = 7  # int 1..6", "1..7", 7, "N = 5"),
+        ("N = 0.001  # log 0.01..1", "0.001..1", 0.001, "N = 0.5"),
+        ("N = -1  # lin 0..1", "-1..1", -1, "N = 0.5"),
+        ("N = 3  # choice 1 2 4 8; words", "1 2 3 4 8", 3, "N = 4"),
+        ("N = 2**5  # choice 2**3 2**4", "2**3 2**4 2**5", 32, "N = 2**4"),
+        ("N = 1  # choice 2 3", "1 2 3", 1, "N = 3"),
+        ("N = 'c'  # choice 'a' \"b\"", "'a' \"b\" 'c'", "c", "N = 'a'"),
+        ("N = True  # choice 1 2", "1 2 True", True, "N = 2"),
+    ],
+)
+def test_a_value_outside_its_range_stretches_it(line: str, range_text: str, beyond: Value, written: str) -> None:
+    parameter = only(line)
+    assert parameter.stretched
+    assert parameter.range_text() == range_text
+    assert parameter.allows(beyond)
+    inside = {"N = 5": 5, "N = 0.5": 0.5, "N = 4": 4, "N = 2**4": 16, "N = 3": 3, "N = 'a'": "a", "N = 2": 2}[written]
+    assert rewrite(block(line), "cpu", {"N": inside}) == block(written + "  #" + line.split("  #", 1)[1])
+    assert not only("N = 2  # int 1..6").stretched
+
+
+def test_what_a_proposer_wrote_is_read_leniently() -> None:
+    source = block(
+        "A = 2 * 3  # int 1..9", "B = 1  # int 1..9", "C = 1  # lin 5", "B = 2  # int 1..9", "D = 1 # int 0..2"
+    )
+    with pytest.raises(SpaceError, match="line 3: 2 \\* 3 is not a plain number"):
+        read_space(source, "cpu")
+    assert {p.name: p.value for p in read_space(source, "cpu", strict=False)} == {"B": 2, "D": 1}
+    changed = rewrite(source, "cpu", {"B": 3, "D": 0})
+    assert changed == source.replace(b"B = 2 ", b"B = 3 ").replace(b"D = 1 ", b"D = 0 ")
+    with pytest.raises(SpaceError, match="no assignment of the cpu block"):
+        read_space(block("A = 2 * 3  # int 1..9"), "cpu", strict=False)
+
+
+def test_files_that_differ_in_searched_values_alone_have_one_skeleton() -> None:
+    source = block("A = 1  # int 1..9", "B = 2  # log 1..9; two", "C = 3")
+    same_code = rewrite(source, "cpu", {"A": 5, "B": 7.5})
+    assert read_block(source, "cpu").skeleton == read_block(same_code, "cpu").skeleton
+    for other in (
+        source.replace(b"C = 3", b"C = 4"),
+        source.replace(b"two", b"2"),
+        source + b"\n",
+        block("A = 1  # int 1..9"),
+    ):
+        assert read_block(source, "cpu").skeleton != read_block(other, "cpu").skeleton
+    swapped = block("A = 12  # int 1..99", "B = 3  # int 1..99"), block("A = 1  # int 1..99", "B = 23  # int 1..99")
+    assert read_block(swapped[0], "cpu").skeleton == read_block(swapped[1], "cpu").skeleton
 
 
 def test_a_missing_or_open_block() -> None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from policies.calls import Calls
+from policies.config import load
 from policies.contract import Contract
-from policies.interface import Finding
+from policies.history import History, fingerprint
+from policies.imports import Imports
+from policies.interface import Finding, Named, Submission, Tried
+from policies.scope import Scope
+from policies.secrets import Secrets
 from policies.size import Size
 from policies.syntax import MAX_CHAIN, MAX_PARSED_BYTES, Syntax
 from policies.text import Text
 
 REAL = (Path(__file__).parents[2] / "train.py").read_bytes()
+DEFAULT = (Path(__file__).parents[2] / "policies" / "default.yaml").read_text()
 HONEST = [
     REAL,
     b"import prepare\nprepare.evaluate_bpb(1, 2, 3)\n",
@@ -24,10 +34,14 @@ HONEST = [
 ]
 
 
+def submit(patch: bytes) -> Submission:
+    return Submission(patch=patch, base=b"")
+
+
 @pytest.mark.parametrize("rule", [Text(), Size(), Syntax(), Contract()])
 @pytest.mark.parametrize("program", HONEST)
 def test_honest_programs_pass(rule: Text | Size | Syntax | Contract, program: bytes) -> None:
-    assert list(rule.check(program, b"")) == []
+    assert list(rule.check(submit(program))) == []
 
 
 def one(findings: Sequence[Finding], rule: str) -> Finding:
@@ -66,13 +80,13 @@ def one(findings: Sequence[Finding], rule: str) -> Finding:
     ],
 )
 def test_text(patch: bytes, line: int, message: str) -> None:
-    finding = one(Text().check(patch, b""), "text")
+    finding = one(Text().check(submit(patch)), "text")
     assert message in finding.message
     assert finding.line == line
 
 
 def test_a_cookie_counts_in_the_first_two_lines_only() -> None:
-    assert not Text().check(b"\n\n# coding: latin-1\n", b"")
+    assert not Text().check(submit(b"\n\n# coding: latin-1\n"))
 
 
 @pytest.mark.parametrize(
@@ -89,19 +103,19 @@ def test_a_cookie_counts_in_the_first_two_lines_only() -> None:
     ],
 )
 def test_size(patch: bytes, line: int, message: str) -> None:
-    finding = one(Size().check(patch, b""), "size")
+    finding = one(Size().check(submit(patch)), "size")
     assert message in finding.message
     assert finding.line == line
 
 
 def test_a_long_list_of_expressions_is_a_program() -> None:
-    assert not Size().check(b"x = [" + b"f(1), " * 2000 + b"]\n", b"")
+    assert not Size().check(submit(b"x = [" + b"f(1), " * 2000 + b"]\n"))
 
 
 def test_the_limits_of_size_are_exact() -> None:
-    assert not Size().check(b"x = '" + b"a" * 4_094 + b"'\n", b"")
-    assert not Size(max_bytes=10).check(b"#" * 10, b"")
-    assert Size(max_bytes=9).check(b"#" * 10, b"")
+    assert not Size().check(submit(b"x = '" + b"a" * 4_094 + b"'\n"))
+    assert not Size(max_bytes=10).check(submit(b"#" * 10))
+    assert Size(max_bytes=9).check(submit(b"#" * 10))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +133,7 @@ def test_the_limits_of_size_are_exact() -> None:
     ],
 )
 def test_syntax(patch: bytes, line: int, message: str) -> None:
-    finding = one(Syntax().check(patch, b""), "syntax")
+    finding = one(Syntax().check(submit(patch)), "syntax")
     assert message in finding.message
     assert finding.line == line or not message
 
@@ -156,18 +170,18 @@ def test_syntax(patch: bytes, line: int, message: str) -> None:
     ],
 )
 def test_a_nesting_bomb_costs_one_refusal(bomb: bytes) -> None:
-    assert len(Syntax().check(bomb, b"")) <= 1
-    assert len(Contract().check(bomb, b"")) == 1  # it refuses, too, when it is the only rule
-    assert len(Size(max_bytes=10**6).check(bomb, b"")) <= 1
+    assert len(Syntax().check(submit(bomb))) <= 1
+    assert len(Contract().check(submit(bomb))) == 1  # it refuses, too, when it is the only rule
+    assert len(Size(max_bytes=10**6).check(submit(bomb))) <= 1
 
 
 def test_honest_depth_and_chains_pass() -> None:
-    assert not Syntax().check(b"x = " + b"[" * 49 + b"]" * 49 + b"\n", b"")
-    assert not Syntax().check(b"x = 1" + b" + 1" * (MAX_CHAIN // 2) + b"\n", b"")
-    assert not Syntax().check(b"x = [" + b"a.b + 1, " * 2000 + b"]\n", b"")
-    finding = one(Syntax().check(b"x = 1" + b" + 1" * (MAX_CHAIN + 1) + b"\n", b""), "syntax")
+    assert not Syntax().check(submit(b"x = " + b"[" * 49 + b"]" * 49 + b"\n"))
+    assert not Syntax().check(submit(b"x = 1" + b" + 1" * (MAX_CHAIN // 2) + b"\n"))
+    assert not Syntax().check(submit(b"x = [" + b"a.b + 1, " * 2000 + b"]\n"))
+    finding = one(Syntax().check(submit(b"x = 1" + b" + 1" * (MAX_CHAIN + 1) + b"\n")), "syntax")
     assert "chains more than 400 operators" in finding.message
-    assert Syntax(max_depth=3).check(b"x = ((((1))))\n", b"")
+    assert Syntax(max_depth=3).check(submit(b"x = ((((1))))\n"))
 
 
 CALL = b"prepare.evaluate_bpb(1, 2, 3)\n"
@@ -200,4 +214,179 @@ CALL = b"prepare.evaluate_bpb(1, 2, 3)\n"
     ],
 )
 def test_contract(patch: bytes, message: str) -> None:
-    assert message in one(Contract().check(patch, b""), "contract").message
+    assert message in one(Contract().check(submit(patch)), "contract").message
+
+
+def named(*files: tuple[str, int]) -> Submission:
+    return Submission(patch=REAL, base=b"", files=tuple(Named(path=path, mode=mode) for path, mode in files))
+
+
+@pytest.mark.parametrize(
+    ("submission", "message"),
+    [
+        (named(), "no file at all"),
+        (named(("prepare.py", 0o100644)), "names the file 'prepare.py'"),
+        (named(("./train.py", 0o100644)), "only train.py may be changed"),
+        (named(("../train.py", 0o100644)), "only train.py may be changed"),
+        (named(("/lab/train.py", 0o100644)), "only train.py may be changed"),
+        (named(("Train.py", 0o100644)), "only train.py may be changed"),
+        (named(("train.py ", 0o100644)), "only train.py may be changed"),
+        (named(("trаin.py", 0o100644)), "names the file 'tr\\u0430in.py'"),
+        (named((".git/hooks/post-commit", 0o100644)), "only train.py may be changed"),
+        (named((".gitattributes", 0o100644)), "only train.py may be changed"),
+        (named(("a\n\x1b[31m", 0o100644)), r"'a\n\x1b[31m'"),
+        (named(("train.py", 0o100755)), "an executable file"),
+        (named(("train.py", 0o120000)), "a symlink"),
+        (named(("train.py", 0o160000)), "a submodule"),
+        (named(("train.py", 0o040000)), "a folder"),
+        (named(("train.py", 0o104755)), "of mode 104755"),
+        (named(("train.py", 0o100664)), "of mode 100664"),
+        (named(("train.py", 0)), "of mode 0"),
+        (named(("train.py", 0o100644), ("train.py", 0o100644)), "names train.py 2 times"),
+    ],
+)
+def test_scope(submission: Submission, message: str) -> None:
+    finding = one(Scope().check(submission), "scope")
+    assert message in finding.message
+    assert finding.message.isascii() and finding.message.isprintable()
+
+
+def test_scope_allows_the_plain_file_and_sees_the_one_beside_it() -> None:
+    assert not Scope().check(submit(REAL))
+    both = named(("train.py", 0o100644), ("prepare.py", 0o100755))
+    assert len(Scope().check(both)) == 2
+
+
+SAME = [
+    b"x = 1\n",
+    b"x=1",
+    b"\n\n# why\nx = 1  # because\n\n",
+    b"'''A docstring.'''\nx = (1)\n",
+    b"x \\\n  = 1; pass\n...\n'a remark'\n",
+    b"x = 0x1\n",
+]
+OTHER = [
+    b"x = 2\n", b"y = 1\n", b"x = 1.0\n", b"x = True\n", b"x = '1'\n", b"x: int = 1\n", b"x = 1\nx = 1\n", b"x = +1\n",
+    b"x = 1,\n", b"x = [1]\n", b"x == 1\n", b"x = b'1'\n", b"", b"if 1: x = 1\n", b"def f(): x = 1\n", b"x = -1\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("patch", SAME)
+def test_the_same_program_has_the_same_fingerprint(patch: bytes) -> None:
+    assert fingerprint(patch) == fingerprint(SAME[0]) != ""
+    finding = one(History().check(Submission(patch=patch, base=SAME[0])), "history")
+    assert "changes nothing but white space" in finding.message
+    assert not History().check(Submission(patch=patch, base=b"y = 0\n"))
+
+
+def test_another_program_has_another() -> None:
+    assert len({fingerprint(patch) for patch in [SAME[0], *OTHER]}) == len(OTHER) + 1
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([b"x", b"1", b"(", b")", b"+", b"\n", b" ", b"'a'", b"def f():", b"[", b"]", b","])))
+def test_only_the_same_tree_has_the_same_fingerprint(parts: list[bytes]) -> None:
+    patch = b"".join(parts)
+    try:
+        tree = ast.dump(ast.parse(patch))
+    except SyntaxError:
+        return
+    again = ast.parse(ast.unparse(ast.parse(patch)))
+    if ast.dump(again) == tree:  # else unparse put in another form of the same
+        assert fingerprint(patch) == fingerprint(ast.unparse(again).encode())
+
+
+def test_history_names_the_experiment_and_its_outcome() -> None:
+    tried = {fingerprint(b"x = 1\n"): Tried(experiment=17, outcome="discard")}
+    finding = one(History().check(Submission(patch=b"# again\nx = 1\n", base=b"x = 0\n", tried=tried)), "history")
+    assert "experiment 17" in finding.message and "discard" in finding.message
+    assert not History().check(Submission(patch=b"x = 2\n", base=b"x = 0\n", tried=tried))
+    assert "does not parse" in one(History().check(submit(b"x = (")), "history").message
+    assert not History().check(submit(b"x = 0\n"))  # a baseline replaces nothing
+
+
+def test_changed_lines_are_counted_against_the_base() -> None:
+    base = b"".join(b"a%d = 1\n" % number for number in range(100))
+    rule = Size(max_changed_lines=10)
+    assert not rule.check(Submission(patch=base.replace(b"= 1", b"= 2", 5), base=base))
+    found = one(rule.check(Submission(patch=base.replace(b"= 1", b"= 2", 6), base=base)), "size")
+    assert "changes 12 lines; 10 are allowed" in found.message
+    assert not rule.check(Submission(patch=b"\n".join(reversed(base.split(b"\n"))), base=base))  # moved, not changed
+    assert not rule.check(submit(base))  # a baseline
+
+
+def test_all_literals_together() -> None:
+    rule = Size(max_literal_characters=4000, max_total_literal_characters=100, max_literal_information_bytes=4000)
+    assert not rule.check(submit(b"x = '" + b"a" * 50 + b"'\ny = '" + b"a" * 50 + b"'\n"))
+    assert "literals of 101 characters" in one(rule.check(submit(b"x = '" + b"a" * 101 + b"'\n")), "size").message
+    assert not rule.check(submit(b"'''" + b"a" * 500 + b"'''\ndef f():\n    '''" + b"a" * 500 + b"'''\n"))  # docstrings
+    assert rule.check(submit(b"f(" + b"[1, 2, 3]," * 12 + b")\n"))
+    assert rule.check(submit(b"f(" + b"1234567890," * 12 + b")\n"))
+    assert not rule.check(submit(b"f(" + b"12345," * 100 + b")\n"))
+    assert rule.check(submit(b"f'{x}" + b"a" * 101 + b"'\n"))
+
+
+@pytest.mark.parametrize(
+    "honest",
+    [
+        b"key = 'a key of the dictionary'",
+        b"token = '<|endoftext|>'",
+        b"key = 'layers.0.query.weight'",
+        b"api_key = None",
+        b"password = ''",
+        b"tokens_key = 'abcdefghijklmnopqrst'",
+        b"# sk-learn-like-schedule-here",
+        b"x = 'https://arxiv.org/abs/2505.16932'",
+        b"hash = 'q8Zr2Xv7Lm4Nc9Kd1Ts6'",
+    ],
+)
+def test_what_looks_like_a_secret_but_is_none(honest: bytes) -> None:
+    assert not Secrets().check(submit(honest + b"\n"))
+
+
+HATCHES = [
+    ("import torch\ntorch.save({}, 'x')", {"unsafe_allow_names": ("torch.save",)}),
+    ("x.__dict__", {"unsafe_allow_names": ("__dict__",)}),
+    ("import torch\ntorch.ops.load_library('x')", {"unsafe_allow_names": ("torch.ops.load_library",)}),
+    ("open('x')", {"unsafe_allow_names": ("open",)}),
+    ("import subprocess\nsubprocess.run([])", {"unsafe_allow_imports": ("subprocess",)}),
+]
+
+
+@pytest.mark.parametrize(("lines", "opened"), HATCHES)
+def test_a_hatch_opens_what_it_names_and_no_more(lines: str, opened: dict[str, tuple[str, ...]]) -> None:
+    assert Calls().check(submit(lines.encode()))
+    assert not Calls(**opened).check(submit(lines.encode()))  # type: ignore[arg-type]
+    assert Calls(**opened).check(submit(lines.encode() + b"\neval('1')\n"))  # type: ignore[arg-type]
+
+
+def test_a_finding_says_where() -> None:
+    (finding,) = Calls().check(submit(b"x = 1\ny = [eval]\n"))
+    assert (finding.line, finding.column, finding.message) == (2, 6, "uses eval")
+    (finding,) = Imports().check(submit(b"import torch,\\\n  socket\n"))
+    assert (finding.line, finding.message) == (2, "imports socket")
+
+
+PIECES = """
+import from as torch os prepare load eval getattr x y = ( ) [ ] { } . , : ; def class lambda return for in if else with
+try except match case _ * ** := -> 1 'a' f'{x}' __class__ global nonlocal del async yield not and is
+"""
+WORDS = [*PIECES.split(), "\n"]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_no_rule_ever_raises_and_each_answers_the_same_twice(words: list[str]) -> None:
+    submission = Submission(patch=" ".join(words).encode(), base=REAL)
+    for rule in load(DEFAULT):
+        assert list(rule.check(submission)) == list(rule.check(submission))
+
+
+@given(
+    st.sampled_from(REAL.decode().split("\n")), st.sampled_from(["", "eval('1')", "import os as prepare", "(", "\\"])
+)
+@settings(max_examples=15, deadline=None)
+def test_no_rule_raises_on_a_mutilated_real_file(line: str, instead: str) -> None:
+    submission = Submission(patch=REAL.replace(line.encode() or b"\n", instead.encode()), base=REAL)
+    for rule in load(DEFAULT):
+        list(rule.check(submission))

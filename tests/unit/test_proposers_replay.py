@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from proposer_conformance import ProposerConformance, after, context_of
 
-from daemon.model import MAX_HYPOTHESIS_CHARACTERS, OurFault, UserError
+from daemon.model import MAX_HYPOTHESIS_CHARACTERS, OurFault, Proposal, UserError
 from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed, Proposer, load
 from daemon.proposers.replay import MAX_FILE_BYTES
 from daemon.proposers.scripted import ScriptedProposer
+from policies.interface import PLAIN_TRAIN_PY, Named
 
 CONTEXT = context_of(b"X = 0\n")
 
@@ -108,3 +110,57 @@ def test_a_script_raises_each_exception_once_in_its_turn() -> None:
         script.propose(context)
     with pytest.raises(NothingToPropose):
         script.propose(context)
+
+
+def proposals(folder: Path, number: int) -> Proposal:
+    context, proposer = CONTEXT, load("replay", {"lab": str(folder.parent)})
+    for _ in range(number):
+        proposal = proposer.propose(context)
+        context = after(context, proposal, 1.6)
+    return proposal
+
+
+def test_a_plain_file_is_named_as_such(folder: Path) -> None:
+    assert proposals(folder, 1).files == PLAIN_TRAIN_PY
+
+
+def test_a_symlink_is_never_followed(folder: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("SECRET = 1\n")
+    (folder / "00.py").symlink_to(secret)
+    (folder / "00.md").symlink_to(secret)
+    proposal = proposals(folder, 1)
+    assert proposal.files == (Named(path="train.py", mode=0o120000),)
+    assert proposal.patch.train_py == str(secret).encode()
+    assert "SECRET" not in proposal.hypothesis
+
+
+def test_a_dangling_symlink_is_an_entry_too(folder: Path) -> None:
+    (folder / "00.py").symlink_to("nowhere")
+    assert proposals(folder, 1).files[0].mode == 0o120000
+
+
+def test_an_executable_bit_is_named(folder: Path) -> None:
+    (folder / "01-wide.py").chmod(0o755)
+    assert proposals(folder, 1).files == (Named(path="train.py", mode=0o100755),)
+
+
+def test_a_folder_proposes_all_its_files(folder: Path) -> None:
+    made = folder / "00-two"
+    (made / "sub").mkdir(parents=True)
+    (made / "train.py").write_bytes(b"X = 0\n")
+    (made / "prepare.py").write_bytes(b"")
+    (made / "sub" / "hook").symlink_to("/bin/sh")
+    (folder / "00-two.md").write_text("Two at once\n")
+    proposal = proposals(folder, 1)
+    assert proposal.patch.train_py == b"X = 0\n"
+    assert proposal.hypothesis == "Two at once"
+    assert [(named.path, named.mode) for named in proposal.files] == [
+        ("prepare.py", 0o100644), ("sub/hook", 0o120000), ("train.py", 0o100644),
+    ]  # fmt: skip
+
+
+def test_a_folder_without_train_py_and_a_pipe_are_no_entries(folder: Path) -> None:
+    (folder / "00-notes").mkdir()
+    os.mkfifo(folder / "00.py")
+    assert proposals(folder, 1).hypothesis == "Twice as wide."

@@ -5,14 +5,17 @@ After a deliberate change: ``UPDATE_GOLDEN=1 pytest tests/unit/test_spec.py``, t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 from specs import LIMITS, a_spec
 
+from sandbox import seccomp
 from sandbox import spec as bodies
 from sandbox.interface import Slot
 from sandbox.rundir import RunDir
@@ -28,15 +31,46 @@ RUN = RunDir(root=Path("/lab-root/runs/00007-0"))
         ("referee", bodies.referee_body(a_spec(), RUN)),
         ("volume", bodies.volume_body(a_spec())),
         ("train-gpu", bodies.train_body(a_spec(gpu="GPU-1234", runtime="runsc", slot=Slot(number=2)), RUN)),
+        ("train-apparmor", bodies.train_body(a_spec(apparmor="docker-default"), RUN)),
         ("train-cdi", bodies.train_body(a_spec(gpu="nvidia.com/gpu=0"), RUN)),
     ],
 )
 def test_bodies_are_the_golden_ones(name: str, body: dict[str, Any]) -> None:
     path = GOLDEN / f"{name}.json"
-    text = json.dumps(body, indent=2, sort_keys=True) + "\n"
+    text = json.dumps(readable(body), indent=2, sort_keys=True) + "\n"
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
     assert path.read_text() == text
+
+
+def readable(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with the text of the seccomp profile replaced by its hash; the text has a file of its own."""
+    body = deepcopy(body)
+    options = body.get("HostConfig", {}).get("SecurityOpt", [])
+    for place, option in enumerate(options):
+        if option.startswith("seccomp="):
+            assert option == f"seccomp={seccomp.profile_text()}"
+            options[place] = f"seccomp=sha256:{hashlib.sha256(option.encode()).hexdigest()}"
+    return body
+
+
+def test_both_containers_carry_the_profile_and_never_say_label_disable() -> None:
+    for body in (bodies.train_body(a_spec(), RUN), bodies.referee_body(a_spec(), RUN)):
+        options = body["HostConfig"]["SecurityOpt"]
+        assert "no-new-privileges:true" in options
+        assert json.loads(next(o for o in options if o.startswith("seccomp=")).partition("=")[2])["defaultAction"]
+        assert not [option for option in options if option.startswith(("label", "apparmor", "systempaths"))]
+
+
+def test_apparmor_is_asked_for_where_the_engine_has_it() -> None:
+    options = bodies.train_body(a_spec(apparmor="docker-default"), RUN)["HostConfig"]["SecurityOpt"]
+    assert "apparmor=docker-default" in options
+
+
+def test_the_label_of_the_configuration_covers_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bodies.train_body(a_spec(), RUN)["Labels"][f"{bodies.LABEL}.config"]
+    monkeypatch.setattr("sandbox.seccomp.profile_text", lambda: "{}")
+    assert bodies.train_body(a_spec(), RUN)["Labels"][f"{bodies.LABEL}.config"] != before
 
 
 def all_text(value: Any) -> list[str]:
