@@ -102,7 +102,8 @@ def run(
     if stop():
         raise Cancelled
     if decided < experiments:
-        typer.echo(f"{decided} of {experiments} experiments: the proposer has nothing left, or it is to be enough")
+        why = "the proposer has nothing left, or a cap or program.md says that this is enough"
+        typer.echo(f"{decided} of {experiments} experiments: {why}")
 
 
 @app.command()

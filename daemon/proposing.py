@@ -11,7 +11,7 @@ from daemon.ahead import Ahead, Next
 from daemon.cost import Caps, reached, spent
 from daemon.inbox import Inbox
 from daemon.ledger import Interrupted, Ledger
-from daemon.model import Arena, Experiment, Lesson, OurFault, Patch, Phase, Proposal, Summary
+from daemon.model import Arena, Experiment, Lesson, OurFault, Patch, Phase, Proposal, Summary, Usage
 from daemon.observe import FaultSeen, Observers, Paused
 from daemon.proposers.interface import Context, Desk, NothingToPropose, ProposalFailed
 from daemon.text import clean
@@ -99,32 +99,36 @@ class Source:
         for _ in range(MAX_FAILED_PROPOSALS):
             try:
                 return self.ahead.propose(lambda: self._context(champion, ()), commit, self.read(commit))
+            except OurFault as fault:
+                if (usage := getattr(fault, "usage", None)) is not None:  # a provider that broke off was paid for it
+                    self._record(champion, f"the provider failed: {fault}", usage)
+                raise
             except ProposalFailed as failure:
                 last = failure
-                self._record_failure(champion, failure)
+                self.observers.notify(FaultSeen(message=f"no usable proposal: {failure}", retry_seconds=0.0))
+                self._record(champion, f"no usable proposal: {failure}", failure.usage)
                 if self.cancel():
                     raise Cancelled("stopped by the operator") from failure
         raise OurFault(f"the proposer {self.ahead.name} failed {MAX_FAILED_PROPOSALS} times in a row: {last}")
 
-    def _record_failure(self, champion: Experiment, failure: ProposalFailed) -> None:
+    def _record(self, champion: Experiment, reason: str, usage: Usage | None) -> None:
         """An experiment without a proposal, which was interrupted: it keeps the reason, and what it cost."""
-        reason = clean(str(failure), 300)
-        self.observers.notify(FaultSeen(message=f"no usable proposal: {reason}", retry_seconds=0.0))
         experiment = self.ledger.open(
             arena=self.arena,
             base_commit=champion.commit or "",
             champion=champion.number,
             program=self.program(),
         )
-        if failure.usage is not None:
-            experiment = self.ledger.add(experiment, failure.usage)
-        self.ledger.add(experiment, Interrupted(reason=f"no usable proposal: {reason}"))
+        if usage is not None:
+            experiment = self.ledger.add(experiment, usage)
+        self.ledger.add(experiment, Interrupted(reason=clean(reason, 300)))
 
     def _remember(self, experiment: Experiment, lesson: Lesson) -> None:
         """On the proposer's thread."""
         if lesson.usage is not None:
             experiment = self.reader.add(self.reader.get(experiment.number), lesson.usage)
-        self.reader.add(self.reader.get(experiment.number), lesson)
+        if lesson.text:
+            self.reader.add(self.reader.get(experiment.number), lesson)
 
     def _context(self, champion: Experiment, pending: Sequence[Experiment]) -> Context:
         """On the proposer's thread."""

@@ -13,6 +13,7 @@ from policies.interface import Finding, Submission
 from policies.program import BUILTINS, Place, Program, alias_pairs, read
 from policies.syntax import Unparsable
 
+_REFERENCES = (ast.Name, ast.Attribute)
 _ACCESSORS = frozenset({"getattr", "setattr", "delattr"})
 _SOFT = frozenset({"input", "help", "vars", "locals"})  # builtins that a module may honestly reuse the names of
 # Attributes of imported things that are meant to be set: the switches of torch. Anything else is a patch.
@@ -29,6 +30,7 @@ Objection = tuple[str, str]  # what is wrong, and what to do instead
 class Calls:
     """No name, attribute or call that leads out of the program, however it is reached."""
 
+    refuse: tuple[str, ...] = ()
     allow_environment_writes: bool = True
     unsafe_allow_imports: tuple[str, ...] = ()
     unsafe_allow_names: tuple[str, ...] = ()
@@ -70,8 +72,9 @@ class _Look:
 
     def _objections(self, place: Place) -> Iterator[Objection]:
         node = place.node
-        yield from dunders.objections(node, place.parent, self._opened_anywhere)
-        if isinstance(node, ast.Name | ast.Attribute):
+        if isinstance(node, dunders.LOOKED_AT):
+            yield from dunders.objections(node, place.parent, self._opened_anywhere)
+        if isinstance(node, _REFERENCES):
             yield from self._expression(place, node)
         elif isinstance(node, ast.Call):
             yield from self._call(place, node)
@@ -104,6 +107,8 @@ class _Look:
     def _loaded(self, place: Place, path: str) -> Iterator[Objection]:
         if objection := modules.objection(path):
             yield f"uses {_short(objection[0])}", objection[1]
+        elif any(modules.below(modules.canonical(path), refused) for refused in self.rule.refuse):
+            yield f"uses {_short(path)}, which this policy refuses", "do without it"
         elif path.removeprefix(f"{BUILTINS}.") in _ACCESSORS and not _is_called(place):
             yield f"passes {path.removeprefix(f'{BUILTINS}.')} on as a value", _PLAIN
         elif modules.is_module(path) and path != "prepare" and self._is_passed_on(place):
@@ -144,9 +149,8 @@ class _Look:
             if not self._opened(modules.canonical(path)) and (objection := modules.objection(path)):
                 yield f"uses {_short(objection[0])}", objection[1]
         if function != "getattr":
-            name = call.args[1].value if isinstance(call.args[1], ast.Constant) else ""
             for path in self.program.paths(call.args[0], place.scope):
-                yield from _patched(f"{path}.{name}")
+                yield from _patched(f"{path}.…")
 
     def _reads_own_fields(self, place: Place, call: ast.Call) -> bool:
         """``getattr(self, field.name)`` where ``field`` runs over ``dataclasses.fields(...)`` and over nothing else."""
@@ -167,7 +171,7 @@ class _Look:
         return isinstance(source, ast.Call) and "dataclasses.fields" in self.program.paths(source.func, place.scope)
 
     def _format(self, template: ast.expr) -> Iterator[Objection]:
-        """A template may read attributes: ``"{0.__class__}"``. Texts are looked at where they stand; a computed one cannot be."""
+        """A template may read attributes. A text is looked at where it stands; one that is computed cannot be."""
         if isinstance(template, ast.BinOp | ast.JoinedStr | ast.Call | ast.Subscript):
             yield "formats with a template that is computed", "use an f-string"
 
@@ -176,7 +180,7 @@ class _Look:
             if path == _ENVIRON:
                 yield from self._environment_write(node.slice)
             elif modules.home(path) not in (None, "prepare"):
-                yield from _patched(f"{path}.[…]")
+                yield from _patched(f"{path}.…")
 
     def _environment_call(self, call: ast.Call) -> Iterator[Objection]:
         method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
@@ -203,7 +207,7 @@ def _patched(path: str) -> Iterator[Objection]:
     module = modules.home(path)
     if module in (None, "prepare") or path == module or any(modules.below(path, top) for top in _SETTABLE):
         return  # prepare is for the contract rule
-    yield f"patches {_short(path.removesuffix('.[…]'))}", "write a class or a function of your own and use that"
+    yield f"patches {_short(path.removesuffix('.…'))}", "write a class or a function of your own and use that"
 
 
 def _binds(place: Place, name: str) -> bool:

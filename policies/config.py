@@ -92,15 +92,15 @@ def load(text: str) -> Sequence[Policy]:
         PolicyError: it is no YAML, or holds a wrong, unknown or repeated key.
     """
     rules = _read(text).rules
-    modules = rules.imports.unsafe_allow_imports  # whoever may be imported may be used
-    names = rules.calls.unsafe_allow_names  # and the other way round
+    modules = {key: getattr(rules.imports, key) for key in ("refuse", "unsafe_allow_imports")}
+    names = rules.calls.unsafe_allow_names  # what may be imported may be used, and the other way round
     available: list[tuple[_Switch, Policy]] = [
         (rules.scope, Scope()),
         (rules.text, Text()),
         (rules.size, Size(**_tuned(rules.size))),
         (rules.syntax, Syntax(**_tuned(rules.syntax))),
         (rules.imports, Imports(**_tuned(rules.imports), unsafe_allow_names=names)),
-        (rules.calls, Calls(**_tuned(rules.calls), unsafe_allow_imports=modules)),
+        (rules.calls, Calls(**_tuned(rules.calls), **modules)),
         (rules.contract, Contract(**_tuned(rules.contract))),
         (rules.history, History()),
         (rules.secrets, Secrets()),

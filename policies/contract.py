@@ -13,8 +13,22 @@ from policies.program import Place, Program, Scope, alias_pairs, read
 from policies.syntax import Unparsable
 
 MODULE, EVALUATION = "prepare", "evaluate_bpb"
-NAMES = ("BOS_TOKEN", "EVAL_BATCH_SIZE", "EVAL_TOKENS", "MAX_SEQ_LEN", "PROFILE", "SPECIAL_TOKENS", "SealError")
+NAMES: tuple[str, ...] = (
+    "BOS_TOKEN",
+    "EVAL_BATCH_SIZE",
+    "EVAL_TOKENS",
+    "MAX_SEQ_LEN",
+    "PROFILE",
+    "SPECIAL_TOKENS",
+    "SealError",
+)
 NAMES += ("TIME_BUDGET", "Tokenizer", "VOCAB_SIZE", "evaluate_bpb", "make_dataloader", "preseal", "time_left")
+_REFERENCES = (ast.Name, ast.Attribute, ast.Call)
+_TARGETS = (ast.Attribute, ast.Subscript)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_NAMED_BY_TEXT = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)
+_LOOKED_AT = (*_REFERENCES, *_TARGETS, *_DEFINITIONS, *_IMPORTS, *_NAMED_BY_TEXT, ast.arg, ast.MatchMapping)
 _CHANGERS = frozenset({"setattr", "delattr"})
 _INSTEAD_IMPORT = f"write `import {MODULE}` and call `{MODULE}.{EVALUATION}(model, tokenizer, batch_size)` at the end"
 _INSTEAD_LEAVE = f"{MODULE}.py is fixed for everyone; use other names of your own"
@@ -43,14 +57,14 @@ class Contract:
         if not ours:
             return [_finding(None, f"{EVALUATION} is not imported from {MODULE}")]
         look = _Look(program, ours, {id(value) for place in program.places for _, value in alias_pairs(place)})
-        found = [
-            _finding(place.node, what, _INSTEAD_LEAVE)
-            for place in program.places
-            for what in (*look.touched(place), *self._others(look, place))
-        ]
+        found: dict[int, Finding] = {}  # one a line: `prepare.x = 1` is one mistake, however it can be described
+        for place in program.places:
+            if isinstance(place.node, _LOOKED_AT):
+                for what in (*look.touched(place), *self._others(look, place)):
+                    found.setdefault(place.node.lineno, _finding(place.node, what, _INSTEAD_LEAVE))
         if not any(look.is_evaluation(place) for place in program.places):
-            found.append(_finding(None, f"{MODULE}.{EVALUATION} is never called"))
-        return found
+            found[0] = _finding(None, f"{MODULE}.{EVALUATION} is never called")
+        return list(found.values())
 
     def _others(self, look: _Look, place: Place) -> Iterator[str]:
         """Names of prepare that are its own affair: what it imports itself, its files, its private functions."""
@@ -91,14 +105,14 @@ class _Look:
         node = place.node
         if isinstance(node, ast.ImportFrom) and node.module == MODULE and not node.level:
             return {f"{MODULE}.{alias.name}" for alias in node.names}
-        if isinstance(node, ast.Name | ast.Attribute | ast.Call) and not isinstance(place.parent, ast.Attribute):
+        if isinstance(node, _REFERENCES) and not isinstance(place.parent, ast.Attribute):
             return self._paths(node, place.scope)
         return set()
 
     def touched(self, place: Place) -> Iterator[str]:
         """Every way in which this node assigns to, deletes, shadows or hands around a name of prepare."""
         node = place.node
-        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+        if isinstance(node, _TARGETS) and not isinstance(node.ctx, ast.Load):
             if self._reaches(node.value, place.scope):
                 yield f"assigns to an attribute of {MODULE}"
         elif isinstance(node, ast.Call) and self._changes(node, place.scope):
@@ -114,7 +128,7 @@ class _Look:
 
     def _reaches(self, node: ast.AST, scope: Scope) -> bool:
         """Is this prepare, or something inside it: ``prepare``, ``prepare.Tokenizer``, ``prepare.__dict__[...]``?"""
-        while isinstance(node, ast.Attribute | ast.Subscript):
+        while isinstance(node, _TARGETS):
             node = node.value
         return bool(self._paths(node, scope))
 
@@ -138,12 +152,12 @@ def _bound(node: ast.AST) -> list[str]:
     """Names to which this node gives a meaning."""
     if isinstance(node, ast.Name):
         return [] if isinstance(node.ctx, ast.Load) else [node.id]
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    if isinstance(node, _DEFINITIONS):
         return [node.name]
     if isinstance(node, ast.arg):
         return [node.arg]
-    if isinstance(node, ast.Import | ast.ImportFrom):
+    if isinstance(node, _IMPORTS):
         return [alias.asname or alias.name.split(".")[0] for alias in node.names]
-    if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+    if isinstance(node, _NAMED_BY_TEXT):
         return [node.name] if node.name else []
     return [node.rest] if isinstance(node, ast.MatchMapping) and node.rest else []

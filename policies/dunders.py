@@ -35,6 +35,11 @@ _ESCAPES = frozenset(f"__{name}__" for name in _ESCAPE_WORDS.split())
 _FIELD = re.compile(r"\{[^{}\s]{0,200}?[.\[][^{}]{0,200}?__")
 _PLAIN = "use the object's public names"
 
+LOOKED_AT = (
+    ast.Attribute, ast.Name, ast.FunctionDef, ast.AsyncFunctionDef, ast.MatchClass, ast.Constant, ast.BinOp, ast.Call
+)  # fmt: skip
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
 Objection = tuple[str, str]
 
 
@@ -55,7 +60,7 @@ def _named(node: ast.AST) -> Iterator[tuple[str, str, str]]:
         yield from _attribute(node.attr, node.value)
     elif isinstance(node, ast.Name):
         yield from _bare(node)
-    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in _NOT_DEFINED:
+    elif isinstance(node, _FUNCTIONS) and node.name in _NOT_DEFINED:
         yield node.name, f"defines {node.name}", _NOT_DEFINED[node.name]
     elif isinstance(node, ast.MatchClass):
         for name in node.kwd_attrs:

@@ -12,6 +12,7 @@ from policies.interface import Finding, Submission
 from policies.program import Place, read
 from policies.syntax import Unparsable
 
+_STATEMENTS = (ast.Import, ast.ImportFrom)
 _INSTEAD = "use torch, numpy, triton, prepare, or those parts of the standard library that need no file or process"
 _NOT_IN_THE_IMAGE = frozenset(
     """
@@ -45,12 +46,14 @@ class Imports:
         except Unparsable as error:
             message = f"the imports cannot be looked for: the file {error.message}"
             return [Finding(rule="imports", line=error.line, column=0, message=message, instead=error.instead)]
-        return [finding for place in program.places for finding in self._statement(place)]
+        return [
+            finding
+            for place in program.places
+            if isinstance(place.node, _STATEMENTS)
+            for finding in self._statement(place, place.node)
+        ]
 
-    def _statement(self, place: Place) -> Iterator[Finding]:
-        node = place.node
-        if not isinstance(node, ast.Import | ast.ImportFrom):
-            return
+    def _statement(self, place: Place, node: ast.Import | ast.ImportFrom) -> Iterator[Finding]:
         if place.scope.kind == "class":
             yield _finding(node, "imports inside a class", "import at the top of the file")
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -82,6 +85,8 @@ def _problem(path: str, module: str) -> tuple[str, str] | None:
         return path, _INSTEAD
     if any(part.startswith("__") for part in path.split(".")[1:]):
         return path, "use the public names of the module"
+    if modules.canonical(path) != path:
+        return path, f"import {modules.canonical(path)} itself"
     return modules.objection(path)
 
 

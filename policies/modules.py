@@ -23,6 +23,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "bisect": EVERYTHING,
     "cmath": EVERYTHING,
     "collections": EVERYTHING,
+    "collections.abc": EVERYTHING,
     "contextlib": EVERYTHING,
     "copy": EVERYTHING,
     "dataclasses": EVERYTHING,
@@ -80,6 +81,9 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("builtins.eval", "builtins.exec", "builtins.compile", "builtins.__import__"), _NO_CODE),
     **dict.fromkeys(("builtins.__build_class__", "builtins.__loader__", "builtins.__spec__"), _NO_CODE),
     **dict.fromkeys(("builtins.globals", "builtins.locals", "builtins.vars", "builtins.__builtins__"), _PLAIN),
+    **dict.fromkeys(
+        ("builtins.type.__call__", "builtins.type.__new__", "builtins.type.__init__"), "write the class out"
+    ),
     **dict.fromkeys(("builtins.open", "builtins.__file__", "builtins.__path__"), _NO_FILES),
     **dict.fromkeys(("builtins.input", "builtins.breakpoint", "builtins.help"), "nobody is there to answer: remove it"),
     **dict.fromkeys(("operator.attrgetter", "operator.methodcaller"), "write a lambda that names the attribute"),
@@ -129,6 +133,8 @@ DANGEROUS = frozenset(
     """.split()  # noqa: SIM905 - a list to read
 )
 _NOT_THE_MODULE = frozenset({"torch.signal", "torch.types"})
+_HELD = frozenset({"bltns", "keyword", "stdlib_re"})
+_FUNCTIONS = frozenset({"copy", "random", "time"})  # names of functions as well: time.time, random.random
 _ROOTS_INSIDE = {"torch": "torch", "numpy": "numpy", "np": "numpy"}  # torch.functional.torch.load is torch.load
 
 # Attributes that are refused whatever they are asked of: roads to frames, code objects, files and native libraries.
@@ -198,11 +204,20 @@ def _objection_to_a_member(path: str, module: str) -> tuple[str, str] | None:
     rest = path[len(module) + 1 :].split(".") if path != module else []
     if rest and names and rest[0] not in names:
         return path, f"of {module} only these may be used: {', '.join(sorted(names))}"
+    if _is_held_by(rest, module):
+        return path, f"import {rest[0]} itself"
     for index, part in enumerate(rest):
         upto = ".".join([module, *rest[: index + 1]])
         if part.lstrip("_") in DANGEROUS and upto not in ALLOWED and upto not in _NOT_THE_MODULE and part != "_dynamo":
             return upto, f"{part.lstrip('_')} is another module, and no part of {module} that one may use"
     return _objection_to_private(path, module, rest)
+
+
+def _is_held_by(rest: list[str], module: str) -> bool:
+    """Is this a module that another one has imported for itself: ``queue.threading``, ``enum.bltns``?"""
+    if not rest or module in ("torch", "numpy", "triton") or f"{module}.{rest[0]}" in ALLOWED:
+        return False
+    return rest[0] in _HELD or (rest[0] in ALLOWED and rest[0] != module and rest[0] not in _FUNCTIONS)
 
 
 def _objection_to_private(path: str, module: str, rest: list[str]) -> tuple[str, str] | None:

@@ -16,12 +16,14 @@ from policies.syntax import parse
 BUILTINS = "builtins"
 _ROUNDS = 4  # of aliases of aliases that are followed
 _MAX_PARTS = 8  # of a dotted path
-_MAX_PATHS = 32  # that one name may stand for
-_Functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-_Comprehensions = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_MAX_PATHS = 16  # that one name may stand for
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _NAMED_BY_TEXT = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)  # their ``name`` is bound, and is no node
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_BINDING = (*_DEFINITIONS, ast.Name, ast.Import, ast.ImportFrom, *_NAMED_BY_TEXT, ast.MatchMapping)
+_DECLARING = (ast.Global, ast.Nonlocal)
+_ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr)
 Kind: TypeAlias = Literal["module", "class", "function", "comprehension"]
 Pair: TypeAlias = tuple[ast.expr, ast.expr]
 
@@ -56,9 +58,16 @@ class Program:
 
     places: Sequence[Place]
     module: Scope
+    memory: dict[int, frozenset[str]] = field(default_factory=dict)  # by id of the node; the tree outlives it
 
     def paths(self, node: ast.AST, scope: Scope) -> frozenset[str]:
         """What an expression may stand for: ``t.load`` is ``torch.load`` after ``import torch as t``."""
+        if (known := self.memory.get(id(node))) is None:
+            known = self.memory[id(node)] = self.look_up(node, scope)
+        return known
+
+    def look_up(self, node: ast.AST, scope: Scope) -> frozenset[str]:
+        """The same without memory, while aliases are still being followed."""
         found: set[str] = set()
         work: list[tuple[ast.AST, list[str]]] = [(node, [])]
         while work and len(found) < _MAX_PATHS:
@@ -177,7 +186,7 @@ def _arguments(arguments: ast.arguments, function: ast.AST, outside: Scope, insi
 
 def _declare(place: Place) -> None:
     node, scope = place.node, place.scope
-    if isinstance(node, ast.Global | ast.Nonlocal):
+    if isinstance(node, _DECLARING):
         target = scope
         while target.parent is not None and (isinstance(node, ast.Global) or target is scope):
             target = target.parent
@@ -188,10 +197,12 @@ def _declare(place: Place) -> None:
 
 def _bind(place: Place) -> None:
     node, scope = place.node, place.scope
+    if not isinstance(node, _BINDING):
+        return
     if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
         walrus = isinstance(place.parent, ast.NamedExpr) and place.parent.target is node
         (_around_comprehensions(scope) if walrus else scope).bind(node.id)
-    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    elif isinstance(node, _DEFINITIONS):
         scope.bind(node.name)
     elif isinstance(node, ast.Import):
         for alias in node.names:
@@ -221,7 +232,7 @@ def _follow_aliases(program: Program) -> None:
         for place, (target, value) in pairs:
             assert isinstance(target, ast.Name)  # noqa: S101 - alias_pairs gives no other
             scope = _around_comprehensions(place.scope)
-            for path in program.paths(value, place.scope):
+            for path in program.look_up(value, place.scope):
                 scope.bind(target.id, path)
         if _size(pairs) == before:
             return
@@ -235,12 +246,12 @@ def _size(pairs: Sequence[tuple[Place, Pair]]) -> int:
 def alias_pairs(place: Place) -> Iterator[Pair]:
     """Name and value of what an assignment makes another name for. Not in a class: there it becomes an attribute."""
     node = place.node
+    if not isinstance(node, _ASSIGNMENTS):
+        return
     if isinstance(node, ast.Assign):
         sides = [(target, node.value) for target in node.targets]
-    elif isinstance(node, ast.NamedExpr | ast.AnnAssign) and node.value is not None:
-        sides = [(node.target, node.value)]
     else:
-        return
+        sides = [(node.target, node.value)] if node.value is not None else []
     if place.scope.kind == "class":
         return
     for target, value in sides:

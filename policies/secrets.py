@@ -29,9 +29,11 @@ _KNOWN = {
     "a JSON web token": r"\beyJ[A-Za-z0-9_-]{10,400}\.eyJ[A-Za-z0-9_-]{10,400}",
     "a password in an address": r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@'\"{}]{1,64}:[^\s/:@'\"{}]{3,128}@",
 }
+_NAMING = (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.keyword, ast.Dict)
 _ANY = [(kind, re.compile(pattern)) for kind, pattern in _KNOWN.items()]
 _SECRET_NAME = re.compile(r"(?:^|_)(?:api_?key|key|token|secret|passw(?:or)?d|pwd|credentials?|auth|bearer)s?$", re.I)
-_ONE_WORD = re.compile(r"[A-Za-z0-9_+/=.~-]{16,512}$")
+_ONE_WORD = re.compile(r"[A-Za-z0-9_+=~-]{16,512}$")  # names of parameters have dots, paths have slashes
+_MIN_DIGITS = 2
 _MIN_BITS = 3.0  # a character; words of a language stay below it, or have no digits
 _INSTEAD = "remove it and have it revoked: an experiment needs no credential, and its file is published"
 
@@ -66,6 +68,8 @@ def _known(patch: bytes) -> Iterator[Finding]:
 
 def _named(program: Program) -> Iterator[Finding]:
     for place in program.places:
+        if not isinstance(place.node, _NAMING):
+            continue
         for name, value in _assigned(place.node):
             if _SECRET_NAME.search(name) and isinstance(value, ast.Constant) and _looks_random(value.value):
                 yield _finding(
@@ -76,7 +80,7 @@ def _named(program: Program) -> Iterator[Finding]:
 def _assigned(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
     if isinstance(node, ast.Assign):
         yield from ((_name_of(target), node.value) for target in node.targets)
-    elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
+    elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)):
         yield _name_of(node.target), node.value
     elif isinstance(node, ast.keyword):
         yield node.arg or "", node.value
@@ -99,7 +103,7 @@ def _looks_random(value: object) -> bool:
         value = value.decode("latin-1")
     if not isinstance(value, str) or not _ONE_WORD.match(value):
         return False
-    mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    mixed = sum(c.isdigit() for c in value) >= _MIN_DIGITS and any(c.isalpha() for c in value)
     bits = -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values())
     return mixed and bits >= _MIN_BITS
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from policies.interface import Finding, Submission
+from policies.program import read
 from policies.syntax import Unparsable, cached_tokens, parse
 
 _DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
@@ -96,13 +97,13 @@ def _tokens(patch: bytes) -> Iterator[tuple[int, int, int]]:
 def _constants(patch: bytes) -> Iterator[tuple[int, int, int]]:
     """The same of strings joined from several tokens and of displays that hold only literals."""
     try:
-        tree = parse(patch)
+        program = read(patch)
     except Unparsable:
         return
     starts = _line_starts(patch)
     plain = _plain_data(patch)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+    for node in (place.node for place in program.places):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
             yield node.lineno, node.col_offset + 1, len(node.value)
         elif isinstance(node, _DISPLAYS) and node in plain:
             first, last = _span(node, starts)
@@ -115,16 +116,17 @@ def _texts(patch: bytes) -> Iterator[str]:
         tree = parse(patch)
     except Unparsable:
         return
-    starts, plain, work = _line_starts(patch), _plain_data(patch), [tree]
+    starts, plain = _line_starts(patch), _plain_data(patch)
+    work: list[ast.AST] = [tree]
     while work:
-        node: ast.AST = work.pop()
+        node = work.pop()
         if isinstance(node, _DISPLAYS) and node in plain:
             first, last = _span(node, starts)
             yield patch[first:last].decode("utf-8", errors="replace")
         elif isinstance(node, ast.Constant):
             yield from _text_of(node.value)
         elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):  # a docstring, or idle
-            work.extend(ast.iter_child_nodes(node))  # type: ignore[arg-type]
+            work.extend(ast.iter_child_nodes(node))
 
 
 def _text_of(value: object) -> Iterator[str]:
@@ -142,7 +144,7 @@ def _text_of(value: object) -> Iterator[str]:
 def _plain_data(patch: bytes) -> set[ast.AST]:
     """Nodes with nothing but literals in them, found from the leaves up, each looked at once."""
     plain: set[ast.AST] = set()
-    for node in reversed(list(ast.walk(parse(patch)))):  # children come after their parents in a walk
+    for node in reversed([place.node for place in read(patch).places]):  # children come after their parents
         if isinstance(node, _DATA) and all(child in plain for child in ast.iter_child_nodes(node)):
             plain.add(node)
     return plain

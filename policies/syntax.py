@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import tokenize
 import warnings
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from policies.interface import Finding, Submission
-from policies.tokens import tokens
+from policies.tokens import read_tokens, tokens
 
 MAX_PARSED_BYTES = 256 * 1024
 MAX_DEPTH = 50  # unless policy.yaml says otherwise
@@ -70,7 +69,7 @@ def parse(patch: bytes) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd escapes in strings: nobody to read them here
-            return ast.parse(patch)
+            return ast.parse(patch.decode("utf-8"))  # decoded, so that no cookie is obeyed
     except SyntaxError as error:
         message = f"is not valid Python: {error.msg}"
         raise Unparsable(error.lineno or 0, max(0, error.offset or 0), message, "mend the syntax") from None
@@ -90,7 +89,7 @@ def check_nesting(patch: bytes, max_depth: int) -> None:
     depth = chain = 0
     try:
         # What cannot be tokenised to its end has no cached tokens; it is read again for the error and its place.
-        for item in cached_tokens(patch) or tokenize.tokenize(io.BytesIO(patch).readline):
+        for item in cached_tokens(patch) or read_tokens(patch):
             depth += _deeper(item)
             chain = _chained(item, chain)
             if depth > max_depth:
@@ -102,6 +101,8 @@ def check_nesting(patch: bytes, max_depth: int) -> None:
         raise Unparsable(line, 0, f"is not valid Python: {error.args[0]}", "mend the syntax") from None
     except SyntaxError as error:
         raise Unparsable(error.lineno or 0, 0, f"is not valid Python: {error.msg}", "mend the syntax") from None
+    except ValueError:
+        raise Unparsable(0, 0, "is not UTF-8", "save the file as UTF-8") from None
 
 
 def _deeper(item: tokenize.TokenInfo) -> int:

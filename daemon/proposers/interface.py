@@ -15,6 +15,7 @@ from policies.interface import Verdict
 
 # Name in lab.toml -> module. Imported on demand: one that needs an SDK costs nothing until it is chosen.
 _MODULES = {
+    "anthropic": "daemon.proposers.anthropic_llm",
     "command": "daemon.proposers.command",
     "optuna": "daemon.proposers.optuna_search",
     "replay": "daemon.proposers.replay",

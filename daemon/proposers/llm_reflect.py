@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -72,4 +73,4 @@ def _sigma(history: Sequence[Experiment]) -> float | None:
     freedom = sum(len(scores) - 1 for scores in repeated)
     if freedom < 2:
         return None
-    return (sum(statistics.variance(scores) * (len(scores) - 1) for scores in repeated) / freedom) ** 0.5
+    return math.sqrt(sum(statistics.variance(scores) * (len(scores) - 1) for scores in repeated) / freedom)

@@ -110,9 +110,11 @@ class _Search:
         yield from self._single(unseen=False)
 
     def _onward(self) -> Iterator[Candidate]:
-        before = self._values_before_champion()
-        for move in moves.onward(self.space, before):
-            yield {move.parameter.name: move.to}, "one step further the way that just helped"
+        """What helped, once more; of many literals that moved at once, nothing says which one helped."""
+        further = list(moves.onward(self.space, self._values_before_champion()))
+        if len(further) <= MAX_MOVED:
+            for move in further:
+                yield {move.parameter.name: move.to}, "one step further the way that just helped"
 
     def _single(self, unseen: bool) -> Iterator[Candidate]:
         """Steps of one literal; with ``unseen`` those not tried from any champion, and not where runs failed."""

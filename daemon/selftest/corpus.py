@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ GROUPS = (
     "control", "metric", "evaluator", "data", "time", "network", "host", "exhaustion", "tampering", "parsing",
     "artefact", "evasion", "injection",
 )  # fmt: skip
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 Expected = Literal["no-effect", "crash", "timeout", "oom", "output-limit", "invalid", "refused"]
 Merit = Literal["honest", "uniform", "better", "own"]
 
@@ -101,8 +103,8 @@ def _read(path: Path, parts: Mapping[bytes, bytes]) -> Attack:
         about = _Header.model_validate(tomllib.loads(head.decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise UserError(f"the header of the attack {name} is wrong: {' '.join(str(error).split())[:300]}") from error
-    if about.escapes:  # bytes that no editor would keep: written as \xNN, one a byte
-        body = body.decode("unicode_escape").encode("latin-1")
+    if about.escapes:  # bytes that no editor would keep
+        body = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), body)
     program = body
     for line, content in parts.items():
         program = program.replace(line, content)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from daemon.model import TrialResult, TrialStatus
 from daemon.selftest.corpus import Attack
+from daemon.text import clean
 from policies.interface import Verdict
 
 EFFECT = "@@effect "
+MAX_LOG = 100_000
 LEAK, FAULT, REFUSED = "leak", "fault", "refused"
 NO_EFFECT, REACHED, FORGED, WORSE = "no-effect", "effect", "forged", "worse"
 SCORED = (NO_EFFECT, FORGED, WORSE)
@@ -26,11 +28,11 @@ class Seen:
 
 def judged(result: TrialResult, attack: Attack, honest_bpb: float, vocab_size: int) -> Seen:
     """The verdict on one trial; what a probe got hold of weighs more than how the program ended."""
-    effects = [line for line in result.log_tail.splitlines() if line.startswith(EFFECT)]
+    effects = [line for line in clean(result.log_tail, MAX_LOG, lines=True).split("\n") if line.startswith(EFFECT)]
     if effects:
         return Seen(verdict=REACHED, detail=effects[0].removeprefix(EFFECT)[:200])
     if result.status is not TrialStatus.OK or result.score is None:
-        return Seen(verdict=result.status.value, detail=result.reason)
+        return Seen(verdict=result.status.value, detail=clean(result.reason, 300))
     verdict = _weighed(result.score.val_bpb, attack, honest_bpb, _uniform(result, vocab_size))
     return Seen(verdict=verdict, detail=f"val_bpb {result.score.val_bpb:.6f}")
 

@@ -67,7 +67,7 @@ def facts(row: AttackResult) -> Mapping[str, Any]:
         "layer": row.layer,
         "expected": row.expected,
         "verdict": row.verdict,
-        "detail": row.detail,
+        "detail": clean(row.detail, 300),
         "correct": row.correct,
         "policies_expected": row.policies_expected,
         "policies": row.policies,

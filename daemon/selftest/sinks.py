@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import io
-import unicodedata
+import re
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,7 +29,12 @@ from policies.interface import Verdict
 from sandbox.fake import FakeRun, FakeSandbox
 from sandbox.interface import RunStatus, SandboxSpec
 
-MOVING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # control, bidi and zero-width, surrogates, separators
+# Written down by number, not asked of the sanitiser or of what it asks: controls, zero-width and bidi characters,
+# line separators, surrogates, private and tag characters.
+MOVING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\ue000-\uf8ff\U000e0000-\U000e0fff\U000f0000-\U0010ffff]"
+)
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 MAX_SINK_CHARACTERS = 2_000_000
 ARENA = Arena(
@@ -52,16 +57,14 @@ def leak(sinks: Iterator[Sink]) -> str | None:
     for sink in sinks:
         if len(sink.text) > MAX_SINK_CHARACTERS:
             return f"{sink.name}: {len(sink.text)} characters"
-        for character in sink.text:
-            if character not in "\n\t" and unicodedata.category(character) in MOVING:
-                return f"{sink.name}: U+{ord(character):04X}"
+        if found := MOVING.search(sink.text):
+            return f"{sink.name}: U+{ord(found[0]):04X}"
     return None
 
 
 def of_trial(result: TrialResult) -> Iterator[Sink]:
     """What a person or a program sees of one trial."""
-    yield Sink("reason", result.reason)
-    yield Sink("log", result.log_tail)
+    yield from (Sink(name, text) for name, text in asdict(result).items() if isinstance(text, str))
     yield Sink("terminal", _printed(partial(output.trial, result, as_json=False)))
     yield Sink("json", _printed(partial(output.trial, result, as_json=True)))
 
@@ -117,7 +120,7 @@ def _remember(lab: labs.Lab, text: str, trial: TrialResult, decision: Decision) 
             Verdict(rules=("none",), findings=()),
             TrialStarted(seed=trial.seed),
             trial,
-            Outcome(decision=decision, reason=trial.reason or "it is better"),
+            Outcome(decision=decision, reason=asdict(trial)["reason"] or "it is better"),
         ]
         for value in history:
             experiment = ledger.add(experiment, value)

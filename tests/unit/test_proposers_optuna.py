@@ -119,6 +119,12 @@ def test_what_helped_is_moved_further() -> None:
     assert "MATRIX_LR" not in changed(context, proposer().propose(context))
 
 
+def test_what_helped_among_many_is_not_guessed() -> None:
+    many: dict[str, Value] = {"MATRIX_LR": 0.04, "HEAD_LR": 0.008, "DECAY": 0.2, "DEPTH": 3, "WARMDOWN": 0.3}
+    context = with_champion(context_of(FAKE), rewrite(FAKE, "cpu", many), 1.4)
+    assert "one step further" not in proposer().propose(context).hypothesis
+
+
 def test_tpe_moves_few_literals_and_stays_near() -> None:
     context = context_of(FAKE)
     for number in range(25):

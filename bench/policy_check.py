@@ -1,6 +1,6 @@
 """What the policy check of one patch costs inside a running daemon: a warm child, pipes and all.
 
-    .venv/bin/python bench/policies.py [--rounds 5] [--policy policies/default.yaml]
+    .venv/bin/python bench/policy_check.py [--rounds 5] [--policy policies/default.yaml]
 
 The patches are train.py and the honest variants, each against train.py. Every round checks each patch once and parses
 the same bytes with ``ast.parse`` right after it, so that the ratio of the two is of one moment. Run it alone.
