@@ -15,10 +15,12 @@ from daemon.lab import Lab
 from daemon.model import OurFault, UserError
 from daemon.permissions import complaints
 from daemon.walls import find_image
+from sandbox import versions
 from sandbox.docker_engine import Engine
 from sandbox.image import TORCH_LABEL
 from sandbox.interface import SandboxUnavailable
 from sandbox.preflight import NETWORK_FILE_SYSTEMS, available_memory_bytes, file_system, needed_memory_bytes
+from sandbox.runtimes import resolved_runtime
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 MIN_FREE_BYTES = 2 * 1024**3
@@ -40,6 +42,9 @@ def examine(lab: Lab | None, keys: KeySource) -> Iterator[Check]:
     engine: list[Engine] = []
     yield _guard("engine", lambda: _engine(engine))
     yield _guard("api key", lambda: _api_key(keys))
+    if engine:
+        for outdated in versions.warnings(engine[0].info(), hardware.nvidia_toolkit_version()):
+            yield Check(name=outdated.component, level=WARNING, detail=outdated.sentence)
     if lab is None:
         yield Check(name="lab", level=WARNING, detail="no lab here; make one with `autoresearch init DIR`")
         return
@@ -47,6 +52,7 @@ def examine(lab: Lab | None, keys: KeySource) -> Iterator[Check]:
     yield _guard("owner", lambda: _owner(lab))
     if engine and lab.settings.sandbox.kind == "docker":
         yield _guard("image", lambda: _image(lab, engine[0]))
+        yield _guard("runtime", lambda: _runtime(lab, engine[0]))
         yield _guard("leftovers", lambda: _leftovers(lab, engine[0]))
     yield _guard("data", lambda: _data(lab))
     yield _guard("file system", lambda: _file_system(lab))
@@ -95,6 +101,11 @@ def _lab(lab: Lab) -> Finding:
     if changed := lab.workspace.dirty():
         return FAILURE, f"uncommitted changes in {', '.join(changed)}; commit them or `git restore` them"
     return OK, f"{lab.directory}, profile {lab.settings.profile}, branch autoresearch/{lab.settings.tag}"
+
+
+def _runtime(lab: Lab, engine: Engine) -> Finding:
+    name = resolved_runtime(engine.info(), lab.settings.sandbox.runtime or None)
+    return OK, f"containers run under {name}; `autoresearch doctor --sandbox` tries what it holds"
 
 
 def _owner(lab: Lab) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -31,6 +32,19 @@ def gpus() -> list[Gpu]:
         return []
     rows = [[cell.strip() for cell in line.split(",")] for line in listed.splitlines()]
     return [Gpu(uuid=row[0], name=row[1], memory_mib=int(float(row[2]))) for row in rows if len(row) == 3]
+
+
+def nvidia_toolkit_version() -> str | None:
+    """The version of the NVIDIA Container Toolkit; None where there is none."""
+    command = shutil.which("nvidia-ctk")
+    if command is None:
+        return None
+    try:
+        told = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"\d+\.\d+\.\d+", told)
+    return found[0] if found else None
 
 
 def choose_gpu(setting: str) -> str | None:

@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon.walls import find_image
 from daemon.model import UserError
+from daemon.walls import find_image
 from sandbox import base as bases
 from sandbox import image
 from sandbox.docker_engine import Engine

@@ -8,6 +8,7 @@ from pathlib import Path
 from daemon.files import write_atomically
 from daemon.lab import Lab
 from daemon.model import UserError
+from daemon.text import clean
 from daemon.trial import TrialPlan
 from sandbox import conformance
 from sandbox.conformance import Report, Standing
@@ -41,7 +42,7 @@ def ensure(lab: Lab) -> Report | None:
         first = failed[0]
         raise UserError(
             f"the sandbox does not hold here: {first.name} in the {first.role} container should be {first.expected} "
-            f"and is {first.seen} ({len(failed)} of {len(report.checks)} assertions failed); "
+            f"and is {clean(first.seen, 200)} ({len(failed)} of {len(report.checks)} assertions failed); "
             "`autoresearch doctor --sandbox` shows them all, and no experiment runs until they pass"
         )
     return report

@@ -68,8 +68,11 @@ class Engine:
         return docker.APIClient(version="auto", timeout=timeout, **docker.utils.kwargs_from_env())
 
     def info(self) -> dict[str, Any]:
+        """What the engine says of itself, with the versions of its parts under ``Components``."""
         with _speaking("describe itself"):
-            return {**self._api.info(), "ApiVersion": self._api.api_version}
+            parts = self._api.version(api_version=False).get("Components") or []
+            components = {part.get("Name"): part.get("Version") for part in parts}
+            return {**self._api.info(), "ApiVersion": self._api.api_version, "Components": components}
 
     # Containers and volumes
 
@@ -210,6 +213,11 @@ class Container:
     def use_cpus(self, cpuset: str) -> None:
         with _speaking("move a container to other cores"):
             self._api.update_container(self.id, cpuset_cpus=cpuset)
+
+    def record(self) -> dict[str, Any]:
+        """What the engine has noted of the request: of some fields it alone knows what became of them."""
+        with _speaking("inspect a container"):
+            return dict(self._api.inspect_container(self.id)["HostConfig"])
 
     def state(self) -> State:
         with _speaking("inspect a container"):

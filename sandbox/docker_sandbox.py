@@ -9,6 +9,7 @@ from sandbox import rundir
 from sandbox import spec as bodies
 from sandbox.docker_engine import Container, Engine
 from sandbox.interface import SandboxSpec, SandboxUnavailable
+from sandbox.runtimes import fitted
 from sandbox.session import TrialSession, Watched
 
 
@@ -25,8 +26,9 @@ class DockerSandbox:
         """Open a trial: volume and referee stand ready, the train container is created.
 
         Raises:
-            SandboxUnavailable: the engine refused one of them.
+            SandboxUnavailable: the engine refused one of them, or has not the runtime asked for.
         """
+        spec = fitted(spec, self._engine.info())
         with ExitStack() as undo:
             run = rundir.create(spec)
             undo.callback(run.remove)

@@ -117,6 +117,7 @@ class SandboxSpec:
     slot: Slot = Slot()
     gpu: str | None = None
     runtime: str | None = None
+    apparmor: str | None = None  # asked for only where the engine has it; see sandbox.runtimes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

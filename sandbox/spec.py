@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import Any
 
+from sandbox import seccomp
 from sandbox.interface import SandboxSpec
 from sandbox.rundir import RunDir
 
@@ -153,7 +154,7 @@ def _host_config(spec: SandboxSpec, uid: int, cpus: tuple[int, ...]) -> Body:
         "ReadonlyRootfs": True,
         "Privileged": False,
         "CapDrop": ["ALL"],
-        "SecurityOpt": ["no-new-privileges:true"],
+        "SecurityOpt": _security(spec),
         "PidsLimit": limits.pids,
         "Memory": limits.memory_bytes,
         "MemorySwap": limits.memory_bytes,
@@ -169,6 +170,8 @@ def _host_config(spec: SandboxSpec, uid: int, cpus: tuple[int, ...]) -> Body:
             # Inductor and Triton load what they compile, and nothing can be loaded from a noexec mount.
             "/cache": tmpfs("exec", limits.cache_bytes),
             "/dev/shm": tmpfs("noexec", limits.shm_bytes),  # noqa: S108
+            # The engine's own mount here is writable for everybody, and a file made in it is a message queue.
+            "/dev/mqueue": "ro,noexec,nosuid,nodev,size=4096,nr_inodes=1,mode=0555",
         },
         "IpcMode": "private",
         "CgroupnsMode": "private",
@@ -181,6 +184,12 @@ def _host_config(spec: SandboxSpec, uid: int, cpus: tuple[int, ...]) -> Body:
         "LogConfig": {"Type": "local", "Config": {"max-size": "4m", "max-file": "1", "compress": "false"}},
         "OomKillDisable": False,
     }
+
+
+def _security(spec: SandboxSpec) -> list[str]:
+    """SELinux needs no word here: where the engine confines by it, it does so unless told ``label=disable``."""
+    apparmor = [f"apparmor={spec.apparmor}"] if spec.apparmor else []
+    return ["no-new-privileges:true", f"seccomp={seccomp.profile_text()}", *apparmor]
 
 
 def cpuset(cpus: tuple[int, ...]) -> str:

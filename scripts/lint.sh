@@ -12,3 +12,5 @@ say "mypy"
 .venv/bin/mypy
 say "import-linter"
 .venv/bin/lint-imports
+say "the seccomp profile is what its list makes"
+.venv/bin/python scripts/seccomp.py --check
