@@ -15,8 +15,10 @@ from policies.interface import Verdict
 
 # Name in lab.toml -> module. Imported on demand: one that needs an SDK costs nothing until it is chosen.
 _MODULES = {
+    "ablation": "daemon.proposers.ablation",
     "anthropic": "daemon.proposers.anthropic_llm",
     "command": "daemon.proposers.command",
+    "hybrid": "daemon.proposers.hybrid",
     "optuna": "daemon.proposers.optuna_search",
     "replay": "daemon.proposers.replay",
 }
