@@ -103,7 +103,7 @@ def _named(entry: Path) -> Iterator[Named]:
         return
     paths = sorted(path for path in entry.rglob("*") if not _is_folder(path))
     for path in paths[:MAX_NAMED_FILES]:
-        name = str(path.relative_to(entry)).encode("utf-8", errors="backslashreplace").decode("utf-8")
+        name = str(path.relative_to(entry)).encode("utf-8", errors="replace").decode("utf-8")
         yield Named(path=name, mode=_mode(path))
 
 
