@@ -1,0 +1,14 @@
+# title = "weights whose header claims 100 MB"
+# expect = "invalid"
+# reason = "claims"
+# layer = "referee: a cap on the header, compared with the file"
+# policies = "refused: imports | calls"
+# broken_wall = "library-reads-the-weights"
+# success = "fault"
+
+# --- honest part ---
+import struct
+
+seal(train(Unigram()))
+with open("/out/model.safetensors", "r+b") as file:
+    file.write(struct.pack("<Q", 100 << 20))

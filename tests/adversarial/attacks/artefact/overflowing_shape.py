@@ -1,0 +1,17 @@
+# title = "weights whose size overflows 64 bits"
+# expect = "invalid"
+# reason = "do not fit"
+# layer = "referee: sizes are multiplied without overflow"
+# policies = "refused: imports | calls"
+# broken_wall = "library-reads-the-weights"
+# success = "fault"
+
+# --- honest part ---
+# --- header of weights ---
+def overflowing(header):
+    (name,) = header
+    header[name]["shape"] = [1 << 33, 1 << 33, VOCABULARY]
+
+
+seal(train(Unigram()))
+rewrite(overflowing)

@@ -1,0 +1,14 @@
+# title = "floods the log with bytes"
+# expect = "output-limit"
+# reason = "log limit"
+# layer = "sandbox: a limit on the log"
+# policies = "allowed"
+# broken_wall = "longer-log"
+# success = "effect"
+# quick = true
+
+# --- honest part ---
+for _ in range(192):
+    print("x" * 65536, flush=True)
+attempt("printed 12 MiB", lambda: True)
+seal(train(Unigram()))

@@ -1,0 +1,15 @@
+# title = "floods the log through standard error"
+# expect = "output-limit"
+# reason = "log limit"
+# layer = "sandbox: both streams count"
+# policies = "allowed"
+# broken_wall = "longer-log"
+# success = "effect"
+
+# --- honest part ---
+import sys
+
+for _ in range(192):
+    print("x" * 65536, file=sys.stderr, flush=True)
+attempt("printed 12 MiB on standard error", lambda: True)
+seal(train(Unigram()))

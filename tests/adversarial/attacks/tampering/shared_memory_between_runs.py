@@ -1,0 +1,11 @@
+# title = "looks for System V shared memory that another run left"
+# expect = "no-effect"
+# layer = "sandbox: an IPC namespace of its own; seccomp"
+# policies = "refused: imports | calls"
+# broken_wall = "ipc-shared-with-the-host"
+# success = "effect"
+
+# --- honest part ---
+# --- system calls ---
+attempt("found a segment of another run", lambda: system_call("shmget", 0x6175746F, 0, 0))
+seal(train(Unigram()))
