@@ -126,7 +126,9 @@ def _donors(
 ) -> NDArray[np.int64]:
     """Pick for each cut of a batch a row outside it with another token right after the cut (-1 where none is found)."""
     donor = np.full(len(chosen), -1, dtype=np.int64)
-    outside = np.setdiff1d(np.arange(len(rows)), chosen)
+    free = np.ones(len(rows), dtype=bool)
+    free[chosen] = False
+    outside = np.flatnonzero(free)
     for _ in range(8 if len(outside) else 0):
         waiting = np.flatnonzero(donor < 0)
         tried = generator.choice(outside, size=len(waiting))
@@ -162,7 +164,7 @@ def compare(cuts: Cuts, audited: NDArray[np.float32], scored: NDArray[np.float32
     before = np.arange(delta.shape[1])[None, :] < cuts.position[:, None]
     gains = at_cut[counted[cuts.row, cuts.position]]
     return Findings(
-        rows=len(np.unique(cuts.row)),
+        rows=int(np.count_nonzero(np.bincount(cuts.row))),
         cuts=len(cuts.row),
         moved=int((np.abs(at_cut) > allowed.nats).sum()),
         prefix_cells=int(before.sum()),

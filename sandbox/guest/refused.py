@@ -84,7 +84,7 @@ REFUSALS = (
             "a decomposition runs in LAPACK, which trusts what it is given, NaN included",
             "use products, or linalg_solve_triangular"),
     Refusal(r".*backward.*", "it belongs to training", "compute gradients outside of forward"),
-    Refusal(r"_cuda.*|_nccl.*|c10d.*|_c10d.*|all_reduce.*|all_gather.*|broadcast_coalesced.*|send|recv",
+    Refusal(r"_to_cpu|_mps.*|_nccl.*|_cuda.*|to_here",
             "it reaches other devices or processes", "a sealed model has one device"),
     Refusal(r"_print|_debug.*|_autocast.*|_set_.*|_use_.*|_has_.*|_is_.*|is_.*|retain_grad|requires_grad.*",
             "it acts on torch and not on a tensor", "leave it out of forward"),

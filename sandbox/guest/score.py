@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from . import answer, audit, sealed
+from . import answer, audit, ops, sealed
 from .errors import Fault, Invalid
 from .graph import SealedModel
 from .keep import keep
@@ -153,6 +153,7 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
         Fault: the referee's own rows or device are not usable, or the model cannot be kept.
     """
     torch.set_num_threads(1)  # a parent that has started no thread pool can be forked
+    ops.table()  # looked up once, and not by every child
     device = torch.device(options.device)
     bound = bounds(options.max_seconds, options.memory_mib if device.type == "cpu" else 0)
     rows = read_rows(options.data, options.split, options.seq_len, options.vocab_size)
