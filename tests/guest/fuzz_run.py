@@ -61,11 +61,11 @@ def builders():
     }  # fmt: skip
 
 
-def seal_all():
+def seal_all(names=None):
     """name -> (model.json, model.safetensors)."""
-    found = {}
+    found, every = {}, builders()
     with tempfile.TemporaryDirectory() as folder:
-        for name, build in builders().items():
+        for name, build in every.items() if names is None else [(n, every[n]) for n in names]:
             torch.manual_seed(0)
             capture = sealed.capture(build(), batch_size=BATCH, seq_len=SEQ, vocab_size=VOCAB)
             sealed.write(capture, Path(folder))

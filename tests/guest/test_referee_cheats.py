@@ -137,7 +137,7 @@ def test_they_are_rejected_when_sealed_too(tmp_path):
 def test_a_batch_statistic_of_a_millionth_gains_nothing():
     """Too small to be seen, and too small to matter: what the audit lets pass is bounded by the slack it states."""
     model = Direct(lambda tokens, logits: logits + 1e-6 * logits.mean((0, 1), keepdim=True))
-    found, reason, nats = examine(model)
+    _, reason, nats = examine(model)
     plain = scored(Direct(None))
     assert reason is None
     assert abs(float((nats - plain).mean())) < 1e-5 < audit.FIXED.mean_nats
