@@ -1,5 +1,6 @@
 """The sealed graph as values, its verification, and the plain loop that runs it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -244,5 +245,7 @@ def _fill(value: Any, slots: Sequence[Any]) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
+    """What a kernel says, without its numbers: an index out of bounds may be computed from tokens nobody may learn."""
     text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else 'no message'}"
+    first = re.sub(r"[0-9]+", "#", text.splitlines()[0])[:200] if text else "no message"
+    return f"{type(error).__name__}: {first}"

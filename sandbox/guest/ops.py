@@ -41,7 +41,7 @@ def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
         result = function(*args)
         if isinstance(result, (int, float)) and abs(result) < _INTEGER_LIMIT:
             return result
-        raise ValueError("a symbolic size left the range of 64-bit integers")
+        raise ValueError("a symbolic size left the range of long integers")
 
     call.__name__ = function.__name__
     return call

@@ -6,6 +6,7 @@ audit. It answers with bytes through a pipe, in time, or not at all.
 
 import contextlib
 import os
+import re
 import resource
 import select
 import signal
@@ -19,6 +20,7 @@ from pathlib import Path
 from .errors import Fault, Invalid, sanitise
 
 _OK, _INVALID, _FAULT = b"O", b"I", b"F"
+_NUMBER = re.compile(r"[0-9]+")
 _HEAD = struct.Struct("<cQ")
 _PIPE_BYTES = 2**20
 
@@ -159,5 +161,6 @@ def _answer(work: Callable[[], bytes]) -> tuple[bytes, bytes]:
         return _INVALID, b"the model ran out of memory"
     except Exception as error:  # noqa: BLE001
         # Only the candidate's model is new here from run to run; a child has no other way to speak.
-        reason = str(error) if isinstance(error, Invalid) else f"{type(error).__name__}: {error}"
+        # Numbers are taken out of what is not our own sentence: a kernel's may be computed from tokens.
+        reason = str(error) if isinstance(error, Invalid) else _NUMBER.sub("#", f"{type(error).__name__}: {error}")
         return _INVALID, sanitise(reason).encode()

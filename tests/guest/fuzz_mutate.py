@@ -6,11 +6,12 @@ referee would say.
 
 import copy
 import json
+import os
 import struct
 
 from sandbox.guest import allowed
 
-CANARY = "/tmp/autoresearch-fuzz-canary/secret.bin"
+CANARY = f"/tmp/autoresearch-fuzz-canary-{os.getpid():08d}/secret.bin"  # every run watches its own
 
 OPS = [f"aten.{n if '.' in n else n + '.default'}" for f in allowed.FAMILIES for n in f.names.split()]
 FORBIDDEN = [
@@ -22,7 +23,8 @@ FORBIDDEN = [
 ]  # fmt: skip
 INTS = [0, 1, -1, 2, 3, 7, 12, 64, 2**31 - 1, -(2**31), 2**31, 2**32 + 1, 2**62, 2**63 - 1, -(2**63), 2**63, 10**30]
 FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, 1e-45, 1e30, -1e30, 3e38, 1e308]
-DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool", "complex64", "qint8", CANARY]
+DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool", "complex64", "qint8",
+          CANARY]  # fmt: skip
 ODD = [None, True, False, "", "tanh", "none", "\u202e\x1b[31m", "\ud800", CANARY, [], {}, [[]], [1, [2]], {"ref": 1},
        {"ref": "nowhere"}, {"ref": CANARY}, {"float": "nan"}, {"float": "-inf"}, {"dtype": "float16"}, {"device": "cpu"},
        {"device": "model"}, {"dtype": CANARY}, {"scalar": True}, "ij,jk->ik", "__import__('os')"]  # fmt: skip

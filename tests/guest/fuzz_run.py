@@ -10,6 +10,7 @@ Where the referee says ok, its score is compared with that of `fuzz_oracle`.
 
 import argparse
 import collections
+import contextlib
 import ctypes
 import functools
 import gc
@@ -83,6 +84,13 @@ def sealed_once():
             json.dumps({n: [t.decode("latin-1"), w.decode("latin-1")] for n, (t, w) in seal_all().items()})
         )
     return {n: (t.encode("latin-1"), w.encode("latin-1")) for n, (t, w) in json.loads(cache.read_text()).items()}
+
+
+def load_everything():
+    """Import before it is forbidden: the table, and what torch loads to print a tensor in a message."""
+    score.ops.table()
+    with contextlib.suppress(RuntimeError):
+        torch.ops.aten.cat.default([torch.zeros(2), 3])
 
 
 class Arena:
@@ -159,19 +167,26 @@ def _forked(work) -> Iterator[dict]:
         finally:
             os._exit(0)
     os.close(writer)
-    text, late = b"", True
+    text, late, breach = b"", True, None
     while select.select([reader], [], [], SECONDS + MARGIN_SECONDS)[0]:
         part = os.read(reader, 65536)
         if not part:
             late = False
             break
         *lines, text = (text + part).split(b"\n")
-        yield from map(json.loads, lines)
+        for said in map(json.loads, lines):
+            if said["status"] == "breach":  # by a child of the judge, who goes on and says what he makes of it
+                breach = said
+            else:
+                yield breach or said
+                breach = None
     if late:
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     os.close(reader)
-    if late or status not in (0, BREACH << 8):
+    if breach:
+        yield breach
+    elif late or status != 0:
         yield {"status": "hang" if late else "crash", "reason": f"the judge ended with status {status}"}
 
 
@@ -240,7 +255,7 @@ def main() -> int:
 
 def run(arena, options) -> int:
     """Judge `count` mutants and print the summary."""
-    score.ops.table()  # loaded before anything is forbidden
+    load_everything()
     models, counts, began = sealed_once(), collections.Counter(), time.monotonic()
     for name, (text, weights) in models.items():
         fuzz_oracle.logits(*fuzz_oracle.load(text, weights), torch.zeros(BATCH, SEQ, dtype=torch.int64))  # warm kernels

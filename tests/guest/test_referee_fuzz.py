@@ -1,5 +1,6 @@
 """A few hundred mutants of real sealed models: invalid with a reason, or ok with a true score. More: make fuzz."""
 
+import contextlib
 import json
 import os
 import random
@@ -13,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-MUTANTS = 120
+MUTANTS = 100
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ def arena(tmp_path_factory):
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
     torch.set_num_threads(1)
-    fuzz_run.score.ops.table()
+    fuzz_run.load_everything()
     yield fuzz_run.Arena(tmp_path_factory.mktemp("fuzz"))
     os.sched_setaffinity(0, cores)
 
@@ -44,6 +45,27 @@ def test_mutants(arena, models, rng):
     what, text, weights = fuzz_mutate.mutant(rng, models)
     kind, detail = fuzz_run.check(arena, text, weights)
     assert kind in ("invalid", "ok"), (what, detail)
+
+
+def test_verdicts_stay_with_their_mutants(arena, models, monkeypatch):
+    """A breach in a child of the judge, a crash of the judge, and what comes after each."""
+    kinds = ["ok", "breach", "crash", "ok"]
+    real, parent = fuzz_run.referee.judge, os.getpid()
+
+    def judge(options):
+        kind = kinds[int((arena.out / "model.json").read_bytes()[:1])]
+        assert os.getpid() != parent
+        if kind == "breach":
+            with contextlib.suppress(fuzz_run.Invalid):
+                fuzz_run.score.in_child(lambda: Path("/etc/passwd").read_bytes(), "x", 10**6)
+        if kind == "crash":
+            os.kill(os.getpid(), 11)
+        return {"status": "ok", "reason": kind}, 0
+
+    monkeypatch.setattr(fuzz_run.referee, "judge", judge)
+    got = list(arena.judge([(str(i).encode(), b"x") for i in range(4)]))
+    assert [g["status"] for g in got] == kinds
+    assert real is not judge
 
 
 def test_a_seed_names_a_mutant(models):

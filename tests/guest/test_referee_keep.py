@@ -156,7 +156,9 @@ def test_a_slow_graph_ends_with_a_verdict(forge, options):
 def test_a_hungry_graph_ends_with_a_verdict_and_without_the_kernels_help(forge, options):
     big = tensor(2**28)
     forge.document["nodes"] += [[f"b{i}", "aten.full.default", [[2**28], 1.5], {}, big] for i in range(4)]
-    forge.document["nodes"].append(["c", "aten.stack.default", [[ref(f"b{i}") for i in range(4)]], {}, tensor(4, 2**28)])
+    forge.document["nodes"].append(
+        ["c", "aten.stack.default", [[ref(f"b{i}") for i in range(4)]], {}, tensor(4, 2**28)]
+    )
     forge.write()
     found, _ = referee.judge(options("--memory-mib", 700))
     assert found["status"] == "invalid"
