@@ -26,8 +26,9 @@ FLOATS = [0.0, -0.0, 1.0, -1.0, 0.5, 1e-45, 1e30, -1e30, 3e38, 1e308]
 DTYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool", "complex64", "qint8",
           CANARY]  # fmt: skip
 ODD = [None, True, False, "", "tanh", "none", "\u202e\x1b[31m", "\ud800", CANARY, [], {}, [[]], [1, [2]], {"ref": 1},
-       {"ref": "nowhere"}, {"ref": CANARY}, {"float": "nan"}, {"float": "-inf"}, {"dtype": "float16"}, {"device": "cpu"},
-       {"device": "model"}, {"dtype": CANARY}, {"scalar": True}, "ij,jk->ik", "__import__('os')"]  # fmt: skip
+       {"ref": "nowhere"}, {"ref": CANARY}, {"float": "nan"}, {"float": "-inf"}, {"dtype": "float16"},
+       {"device": "cpu"},       {"device": "model"}, {"dtype": CANARY}, {"scalar": True},
+       "ij,jk->ik", "__import__('os')"]  # fmt: skip
 RAW = ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "[" * 2000, '{"a":' * 300, "-0", "1.5", "\x00", "\\", '"']
 
 

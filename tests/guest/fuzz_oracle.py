@@ -60,14 +60,14 @@ def logits(document, tensors, tokens):
 def isolated_bpb(document, tensors, rows, token_bytes, seed=0):
     """Return bits per byte of rows (N, T + 1), each target predicted in isolation."""
     rng = np.random.default_rng(seed)
-    count, length, vocab = len(rows), rows.shape[1] - 1, len(token_bytes)
+    count, length = len(rows), rows.shape[1] - 1
     cells = [(r, p) for r in range(count) for p in range(length)]
     rng.shuffle(cells)
     nats = total = 0.0
     batch = document["batch_size"]
     for start in range(0, len(cells), batch):
         chosen = cells[start : start + batch]
-        junk = rng.integers(0, vocab, (batch, length))
+        junk = rng.choice(rows.ravel(), (batch, length))  # a token of no row may be NaN, and harm nobody
         for slot, (row, position) in enumerate(chosen):
             junk[slot, : position + 1] = rows[row, : position + 1]
         wide = logits(document, tensors, torch.from_numpy(junk)).double()

@@ -46,8 +46,9 @@ SECONDS, MEMORY_MIB, MARGIN_SECONDS = 10, 2048, 30
 CHUNK, BREACH = 100, 97
 
 FORBIDDEN_EVENTS = ("exec", "compile", "import", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess",
-                    "socket", "ctypes", "pickle", "marshal", "code.", "os.listdir", "os.remove", "os.rename", "os.mkdir",
-                    "os.chmod", "os.link", "os.symlink", "os.truncate", "shutil", "urllib", "glob", "mmap")  # fmt: skip
+                    "socket", "ctypes", "pickle", "marshal", "code.", "os.listdir", "os.remove", "os.rename",
+                    "os.mkdir", "os.chmod", "os.link", "os.symlink", "os.truncate", "shutil",
+                    "urllib", "glob", "mmap")  # fmt: skip
 
 
 def builders():

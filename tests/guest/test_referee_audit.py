@@ -239,6 +239,6 @@ class PeekFloor(Honest):
 
 
 def test_a_forged_excuse_does_not_hide_a_gain(tmp_path):
-    found, reason, _, allowed = examine(seal(PeekFloor(), tmp_path), cuts=1712)
+    _, reason, _, allowed = examine(seal(PeekFloor(), tmp_path), cuts=1712)
     assert allowed == audit.SIZED_HALF
     assert reason is not None

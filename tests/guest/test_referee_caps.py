@@ -112,7 +112,8 @@ def test_depth(forge):
 
 
 @pytest.mark.parametrize(("text", "levels"), [
-    (b"{}", 1), (b"[[[]]]", 3), (b'"[[["', 0), (b'["\\"[[[[", [1]]', 2), (b'["\\\\", [[]]]', 3), (b"", 0), (b"]]]][", 0),
+    (b"{}", 1), (b"[[[]]]", 3), (b'"[[["', 0), (b'["\\"[[[[", [1]]', 2), (b'["\\\\", [[]]]', 3), (b"", 0),
+    (b"]]]][", 0),
     (b'{"a": ["[", {"b": []}]}', 4), (b'["' + b"\\" * 9 + b'"[[[', 1),
 ])  # fmt: skip
 def test_nesting_is_counted_without_parsing(text, levels):
@@ -171,8 +172,11 @@ def test_numbers_where_guards_expect_tensors(forge, tokens):
                      ("aten.gru.input", [1.0, ref("n0"), [2.0], False, 1, 0.0, False, False, True]),
                      ("aten.repeat.default", [3, [4]])):  # fmt: skip
         declared = {"each": [one, one]} if "gru" in op else one
-        forge.document["nodes"] = forge.document["nodes"][:1] + [node("x", op, args, declared)] + [
-            forge.document["nodes"][-1]]  # fmt: skip
+        forge.document["nodes"] = [
+            forge.document["nodes"][0],
+            node("x", op, args, declared),
+            forge.document["nodes"][-1],
+        ]
         with pytest.raises(Invalid) as caught:
             sealed.load(forge.write()).run(tokens)
         assert "AttributeError" not in str(caught.value)

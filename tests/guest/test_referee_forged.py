@@ -157,7 +157,7 @@ def test_a_million_nodes(forge):
     started = time.monotonic()
     refuses(forge, "model.json has .* bytes; allowed are")
     refuses(forge, "at most 20000 nodes", graph_bytes=2**30)
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 240
 
 
 TEXTS = {

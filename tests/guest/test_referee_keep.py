@@ -167,7 +167,7 @@ def test_a_hungry_graph_ends_with_a_verdict_and_without_the_kernels_help(forge, 
 
 def test_a_child_that_never_answers_is_ended():
     began = time.monotonic()
-    with pytest.raises(Invalid, match="work did not end within the 0.5 seconds"):
+    with pytest.raises(Invalid, match=r"work did not end within the 0\.5 seconds"):
         worker.in_child(lambda: time.sleep(60) or b"", "work", 10, worker.bounds(0.5, 0))
     assert time.monotonic() - began < 20
 
