@@ -18,6 +18,11 @@ def _bpb(nats: NDArray[np.float32], rows: Rows) -> tuple[float, float]:
     return float(nats.astype(np.float64)[counted].sum()) / bits, float(counted.sum()) / bits
 
 
+def bpb(nats: NDArray[np.float32], rows: Rows) -> float:
+    """The score: bits per byte over every target that has bytes."""
+    return _bpb(nats, rows)[0]
+
+
 def _size(rows: Rows) -> dict[str, int]:
     return {"tokens": int((rows.lengths > 0).sum()), "bytes": int(rows.lengths.sum()), "rows": len(rows.tokens)}
 
@@ -31,7 +36,7 @@ def validation(
     positions, estimates what looking gained without bias, however rare the looking was. corrected_error_bpb is its
     standard error; slack_bpb what a gain too even to be noticed could be worth at most.
     """
-    bpb, per_nat = _bpb(nats, rows)
+    score, per_nat = _bpb(nats, rows)
     seen = {
         "level": level,
         "rows": found.rows,
@@ -42,16 +47,16 @@ def validation(
         "max_abs_nats": found.max_abs_nats,
         "mean_abs_nats": found.mean_abs_nats,
         "mean_signed_nats": found.mean_signed_nats,
-        "corrected_bpb": bpb + found.mean_signed_nats * per_nat,
+        "corrected_bpb": score + found.mean_signed_nats * per_nat,
         "corrected_error_bpb": found.error_nats * per_nat,
         "slack_bpb": allowed.mean_nats * per_nat,
         **power.statement(found.cuts, allowed),
     }
-    return {"val_bpb": bpb, **_size(rows), "audit": seen}
+    return {"val_bpb": score, **_size(rows), "audit": seen}
 
 
 def holdout(nats: NDArray[np.float32], rows: Rows, found: Findings) -> dict[str, Any]:
     """Return one number, the worse of measured and corrected, and how much text it stands for; nothing else."""
-    bpb, per_nat = _bpb(nats, rows)
-    return {"split": "holdout", "holdout_bpb": max(bpb, bpb + found.mean_signed_nats * per_nat), **_size(rows),
+    score, per_nat = _bpb(nats, rows)
+    return {"split": "holdout", "holdout_bpb": max(score, score + found.mean_signed_nats * per_nat), **_size(rows),
             "cuts": found.cuts}  # fmt: skip

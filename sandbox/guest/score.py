@@ -179,6 +179,17 @@ def _discreetly(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         raise Invalid("the sealed model does not pass on the holdout") from None
 
 
+def _passed(
+    bench: Bench, cuts: audit.Cuts, audited: NDArray[np.float32], nats: NDArray[np.float32], allowed: audit.Tolerance
+) -> audit.Findings:
+    """What an audit saw. Raises Invalid when it saw too much."""
+    found = audit.compare(cuts, audited, nats, bench.rows.lengths > 0, allowed)
+    reason = audit.verdict(found, allowed)
+    if reason is not None:
+        raise Invalid(reason)
+    return found
+
+
 def _judge(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     facts = facts_pass(bench)
@@ -188,18 +199,20 @@ def _judge(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     nats = scoring_pass(bench)
     scored_at = time.monotonic()
     allowed = audit.tolerance(half=facts.half, sized=facts.sized)
-    found = audit.compare(cuts, audited, nats, bench.rows.lengths > 0, allowed)
-    reason = audit.verdict(found, allowed)
-    if reason is not None:
-        raise Invalid(reason)
+    found, level = _passed(bench, cuts, audited, nats, allowed), options.audit_level
+    if options.confirm_rows and answer.bpb(nats, bench.rows) < (options.confirm_below or -math.inf):
+        again = audit_pass(bench, facts, cuts_wanted(bench.rows, options.confirm_rows, "normal"))
+        found, level = _passed(bench, *again, nats, allowed), "full"
+    confirmed_at = time.monotonic()
     kept = keep(bench.files, options.keep) if options.keep is not None else None
     if options.split == "holdout":
         return answer.holdout(nats, bench.rows, found) | {"sealed_sha256": bench.files.sha256}
     return {
-        **answer.validation(nats, bench.rows, found, allowed, options.audit_level),
+        **answer.validation(nats, bench.rows, found, allowed, level),
         "load_seconds": loaded - started,
         "audit_seconds": audited_at - loaded,
         "score_seconds": scored_at - audited_at,
+        "confirm_seconds": confirmed_at - scored_at,
         "nodes": facts.nodes,
         "parameters": facts.parameters,
         "device": str(bench.device),

@@ -117,7 +117,7 @@ def capture(model: nn.Module, *, batch_size: int, seq_len: int, vocab_size: int)
     Raises:
         SealError: the model cannot be sealed; the reason names the operation and the line.
     """
-    from . import encode  # imports torch.export and sympy: the referee does without
+    from . import encode, plain  # imports torch.export and sympy: the referee does without
 
     module = unwrap(model)
     circumstances = _circumstances(module, batch_size)
@@ -125,7 +125,7 @@ def capture(model: nn.Module, *, batch_size: int, seq_len: int, vocab_size: int)
     with _quiet_eval(module):
         try:
             program = torch.export.export(module, (tokens,), strict=False)
-            program = program.run_decompositions({})
+            program = program.run_decompositions(plain.table())
         except Exception as error:  # noqa: BLE001
             # torch.export raises many kinds for what a model may not do; each becomes one sentence.
             raise SealError(encode.explain(error)) from None

@@ -19,7 +19,8 @@ from sandbox.guest import referee, sealed
 
 ROOT = Path(__file__).parents[2]
 FIELDS = {"version", "status", "val_bpb", "tokens", "bytes", "rows", "audit", "load_seconds", "audit_seconds",
-          "score_seconds", "nodes", "parameters", "device", "sealed_sha256", "kept", "referee_sha256"}  # fmt: skip
+          "score_seconds", "confirm_seconds", "nodes", "parameters", "device", "sealed_sha256", "kept",
+          "referee_sha256"}  # fmt: skip
 AUDIT = {"level", "rows", "cuts", "moved", "allowed", "prefix_cells", "prefix_moved", "max_abs_nats", "mean_abs_nats",
          "mean_signed_nats", "corrected_bpb", "corrected_error_bpb", "slack_bpb", "fraction", "escape_probability",
          "caught_fraction", "power"}  # fmt: skip
@@ -89,6 +90,21 @@ def test_the_gate_holds_torch_back(tmp_path, data, forge):
     (gate / "open").touch()
     found, code = verdict(process)
     assert (found["status"], code) == ("ok", 0)
+
+
+@pytest.mark.parametrize(
+    ("below", "level", "cuts"), [("1e9", "full", 100), ("0.001", "normal", 86), (None, "normal", 86)]
+)
+def test_what_could_become_the_champion_is_audited_again(tmp_path, data, forge, below, level, cuts):
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    if below is not None:
+        (gate / "confirm").write_text(below)
+    (gate / "open").touch()
+    found, code = verdict(start(forge.write(), data, "--gate", gate, "--confirm-rows", "100"))
+    assert (found["status"], code) == ("ok", 0)
+    assert (found["audit"]["level"], found["audit"]["cuts"]) == (level, cuts)
+    assert (found["confirm_seconds"] > 0.01) == (level == "full")
 
 
 def test_invalid_is_a_verdict(tmp_path, data, forge):
