@@ -138,6 +138,8 @@ class Lab:
             seq_len=manifest.max_seq_len,
             vocab_size=manifest.vocab_size,
             audit_rows=self.settings.referee.audit_rows,
+            confirm_rows=self.settings.referee.confirm_rows,
+            confirm_below=plan.confirm_below,
             times=TimeRules(
                 train_seconds=times.train_seconds,
                 startup_seconds=times.startup_seconds,

@@ -163,6 +163,7 @@ class Loop:
             run_id=f"{experiment.number:05d}-{attempt}",
             seed=seed,
             free_startup_seconds=None if experiment.champion is None else self._free_startup_seconds(),
+            confirm_below=audited_bpb(champion.trials) if champion else None,
         )
         experiment = self.ledger.add(experiment, TrialStarted(seed=seed))
         try:

@@ -70,6 +70,7 @@ class RefereeSettings(_Section):
     """How thoroughly a model is audited."""
 
     audit_rows: Annotated[int, Field(ge=1, le=1_000_000)]
+    confirm_rows: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
 class ProposerSettings(_Section):
@@ -190,6 +191,7 @@ _DEFAULTS: dict[str, dict[str, object]] = {
         "cache_mib": 512,
         "pids": 256,
         "audit_rows": 400,
+        "confirm_rows": 2000,
         "min_gain_bpb": 0.005,
     },
     "gpu": {
@@ -204,6 +206,7 @@ _DEFAULTS: dict[str, dict[str, object]] = {
         "cache_mib": 4096,
         "pids": 512,
         "audit_rows": 2048,
+        "confirm_rows": 16384,
         "min_gain_bpb": 0.0005,
     },
 }

@@ -36,6 +36,7 @@ class TrialPlan:
     run_id: str
     seed: int
     free_startup_seconds: float | None
+    confirm_below: float | None = None  # bits per byte; what scores better is audited a second time
 
 
 class Executor(Protocol):
@@ -57,13 +58,22 @@ class SerialExecutor:
 class _Audit(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    level: Literal["normal", "full"]
     rows: int = Field(ge=0)
     cuts: int = Field(ge=0)
     moved: int = Field(ge=0)
+    allowed: int = Field(ge=0)
+    prefix_cells: int = Field(ge=0)
+    prefix_moved: int = Field(ge=0)
     max_abs_nats: float
     mean_abs_nats: float
     mean_signed_nats: float
     corrected_bpb: float = Field(gt=0, allow_inf_nan=False)
+    corrected_error_bpb: float = Field(ge=0, allow_inf_nan=False)
+    slack_bpb: float = Field(ge=0, allow_inf_nan=False)
+    fraction: float = Field(ge=0, le=1)
+    escape_probability: float = Field(ge=0, le=1)
+    caught_fraction: float = Field(ge=0, le=1)
     power: str = Field(max_length=300)
 
 
@@ -80,9 +90,12 @@ class _Scored(BaseModel):
     load_seconds: float
     audit_seconds: float
     score_seconds: float
+    confirm_seconds: float
     nodes: int
     parameters: int
     device: str
+    sealed_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    kept: None = None
     referee_sha256: str
 
 
@@ -95,6 +108,7 @@ class _NotScored(BaseModel):
     referee_sha256: str
 
 
+_ALSO_KEPT = {"load_seconds", "audit_seconds", "score_seconds", "confirm_seconds", "sealed_sha256"}
 _REFEREE_LINE: TypeAdapter[_Scored | _NotScored] = TypeAdapter(_Scored | _NotScored)
 
 
@@ -164,7 +178,7 @@ def _with_score(trained: TrialResult, run: RunResult) -> TrialResult:
         if line.status == "fault":
             raise OurFault(f"the referee could not work: {clean(line.reason, 300)}")
         return _invalid(trained, clean(line.reason, 300))
-    audit = line.audit.model_dump() | line.model_dump(include={"load_seconds", "audit_seconds", "score_seconds"})
+    audit = line.audit.model_dump() | line.model_dump(include=_ALSO_KEPT)
     score = Score(
         val_bpb=line.val_bpb,
         corrected_bpb=line.audit.corrected_bpb,

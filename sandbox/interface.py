@@ -118,6 +118,8 @@ class SandboxSpec:
     gpu: str | None = None
     runtime: str | None = None
     apparmor: str | None = None  # asked for only where the engine has it; see sandbox.runtimes
+    confirm_rows: int = 0  # cuts of the second audit of what scores below confirm_below
+    confirm_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,10 @@ class RunDir:
                 "runs must lie on one filesystem: run `autoresearch doctor`"
             ) from error
 
-    def open_gate(self) -> None:
+    def open_gate(self, confirm_below: float | None = None) -> None:
+        """Let the referee begin; what scores below ``confirm_below`` is audited a second time."""
+        if confirm_below is not None:
+            _write(self.gate / "confirm", repr(confirm_below).encode())
         _write(self.gate / "open", b"")
 
     def remove(self) -> None:

@@ -115,7 +115,7 @@ class TrialSession:
         referee, spec = self.referee, self.spec
         self.trainer.final_state()  # the gate stays shut while anything of the candidate lives
         self.before_scoring()
-        self.run.open_gate()
+        self.run.open_gate(spec.confirm_below)
         opened_at = time.monotonic()
         seconds = spec.times.score_seconds
         rules = TimeRules(

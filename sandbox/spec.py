@@ -77,7 +77,8 @@ def referee_body(spec: SandboxSpec, run: RunDir, split: str = "val") -> Body:
         "/usr/bin/timeout", "--signal=KILL", str(backstop), PYTHON, "-P", "-m", "autoresearch_guest.referee",
         "--gate", "/gate", "--sealed", "/out", "--data", "/data", "--split", split,
         "--seq-len", str(spec.seq_len), "--vocab-size", str(spec.vocab_size),
-        "--audit-rows", str(spec.audit_rows), "--device", "cuda" if spec.gpu else "cpu",
+        "--audit-rows", str(spec.audit_rows), "--confirm-rows", str(spec.confirm_rows),
+        "--device", "cuda" if spec.gpu else "cpu",
     ]  # fmt: skip
     body["WorkingDir"] = "/"
     body["HostConfig"]["Mounts"] = [

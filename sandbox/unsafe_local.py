@@ -68,7 +68,8 @@ class UnsafeLocalSandbox:
             str(self._python), "-P", "-m", "autoresearch_guest.referee",
             "--gate", str(run.gate), "--sealed", str(out), "--data", str(spec.data_dir), "--split", "val",
             "--seq-len", str(spec.seq_len), "--vocab-size", str(spec.vocab_size),
-            "--audit-rows", str(spec.audit_rows), "--device", "cuda" if spec.gpu else "cpu",
+            "--audit-rows", str(spec.audit_rows), "--confirm-rows", str(spec.confirm_rows),
+            "--device", "cuda" if spec.gpu else "cpu",
         ]  # fmt: skip
 
     @staticmethod

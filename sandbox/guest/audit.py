@@ -3,9 +3,14 @@
 Each cut takes one row, keeps its tokens up to a secret position, replaces the rest by the tail of another row
 and seats it among strangers. The log-probability of the true next token must not move. A graph is a pure
 function, so it cannot know that it is being probed; a child process that has not seen the scoring pass runs it.
+
+For a cut to stay still although the score had looked, the audited pass would have to say the same without the
+means. So nothing in the batch of a cut may hold its truth: no row sits in a batch twice, and the foreign tails come
+from rows outside it.
 """
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +24,8 @@ MAX_PASSES = 16
 class Tolerance:
     """What rounding may explain.
 
-    nats: a move beyond it counts. Honest float32 graphs moved by exactly 0 in our trials (same shapes, same
-        kernels); experts that are chosen by mask see other batch sizes and differ in the last digits, about 1e-6.
-        bfloat16 has 8 bits of mantissa: a logit of 15 is off by up to 0.06 when a sum is taken in another order.
-    share: of all cuts (and of all positions before them) may move: a near tie between experts can flip.
+    nats: a move beyond it counts.
+    share: of all cuts (and of all positions before them) may move.
     mean_nats: of the signed moves; this bounds what a cheat can gain, since the gain of looking is this mean.
     """
 
@@ -31,13 +34,30 @@ class Tolerance:
     mean_nats: float
 
 
-FLOAT32 = Tolerance(nats=1e-3, share=0.002, mean_nats=5e-4)
-HALF = Tolerance(nats=0.05, share=0.01, mean_nats=5e-3)
+# A graph whose sizes are fixed runs the same kernels over the same shapes, whatever the tokens are: honest ones moved
+# by exactly 0. There is nothing for a share to explain, and the mean needs to cover unordered sums of a GPU only.
+FIXED = Tolerance(nats=1e-3, share=0.0, mean_nats=1e-4)
+FIXED_HALF = Tolerance(nats=0.05, share=0.0, mean_nats=1e-3)
+# Where sizes depend on the data (experts chosen by mask) a matrix product sees other shapes, sums in another order,
+# and a near tie between experts may flip. float32 then differs by about 1e-6 nats; bfloat16 has 8 bits of mantissa:
+# a logit of 15 is off by up to 0.06.
+SIZED = Tolerance(nats=1e-3, share=0.002, mean_nats=5e-4)
+SIZED_HALF = Tolerance(nats=0.05, share=0.01, mean_nats=5e-3)
+
+
+def tolerance(*, half: bool, sized: bool) -> Tolerance:
+    """Choose by what the graph is: `half` has 16-bit floats, `sized` has sizes that depend on the data.
+
+    A cheat may add either on purpose; what it gains by that is the mean's slack, which stands on the answer.
+    """
+    if sized:
+        return SIZED_HALF if half else SIZED
+    return FIXED_HALF if half else FIXED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cuts:
-    """Where the audit cuts: one entry a cut; `donor` gives the row whose tail replaces the true one."""
+    """Where the audit cuts: one entry a cut; `donor` gives the row whose tail replaces the true one (-1: none)."""
 
     row: NDArray[np.int32]
     position: NDArray[np.int32]
@@ -46,15 +66,25 @@ class Cuts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What the comparison of the two passes says; nats are audit minus score, positive where looking had helped."""
+    """What the comparison of the two passes says; nats are audit minus score, positive where looking had helped.
+
+    error_nats: standard error of the signed mean. prefix_cells, prefix_moved: positions before the cuts.
+    """
 
     rows: int
     cuts: int
     moved: int
-    prefix_share: float
+    prefix_cells: int
+    prefix_moved: int
     max_abs_nats: float
     mean_abs_nats: float
     mean_signed_nats: float
+    error_nats: float
+
+    @property
+    def prefix_share(self) -> float:
+        """Share of the positions before the cuts that moved."""
+        return self.prefix_moved / max(1, self.prefix_cells)
 
 
 def fresh_seed() -> int:
@@ -62,31 +92,49 @@ def fresh_seed() -> int:
     return int.from_bytes(os.urandom(16), "little")
 
 
-def draw(rows: NDArray[np.uint16], wanted: int, seed: int) -> Cuts:
+def groups(count: int, wanted: int, batch_size: int) -> Iterator[slice]:
+    """Yield the cuts of one batch after another: distinct rows, and half of all rows stays outside to give tails."""
+    size = max(1, min(batch_size, count // 2))
+    for start in range(0, wanted, count):
+        stop = min(start + count, wanted)
+        yield from (slice(first, min(first + size, stop)) for first in range(start, stop, size))
+
+
+def draw(rows: NDArray[np.uint16], wanted: int, batch_size: int, seed: int) -> Cuts:
     """Draw `wanted` cuts: every row once before any row twice, in random order, so neighbours are strangers.
 
+    A row that comes again is cut elsewhere. The last position may be cut too: no later token can be replaced there,
+    but the neighbours are others.
+
     Args:
-        rows: (N, T + 1) tokens; positions are cut in [0, T - 2], the last one sees no later token.
+        rows: (N, T + 1) tokens; positions are cut in [0, T - 1].
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     count, length = rows.shape[0], rows.shape[1] - 1
-    passes = min(MAX_PASSES, -(-wanted // count))
+    passes = -(-min(wanted, MAX_PASSES * count) // count)
     order = np.concatenate([generator.permutation(count) for _ in range(passes)])[:wanted]
-    position = generator.integers(0, length - 1, size=len(order))
-    donor = _donors(rows, order, position, generator)
-    return Cuts(row=order.astype(np.int32), position=position.astype(np.int32), donor=donor.astype(np.int32))
+    places = generator.permuted(np.tile(np.arange(length, dtype=np.int32), (count, 1)), axis=1)
+    position = places[order, (np.arange(len(order)) // count) % length]
+    donor = np.full(len(order), -1, dtype=np.int32)
+    for batch in groups(count, len(order), batch_size):
+        donor[batch] = _donors(rows, order[batch], position[batch], generator)
+    return Cuts(row=order.astype(np.int32), position=position, donor=donor)
 
 
-def _donors(rows, order, position, generator: np.random.Generator) -> NDArray[np.int64]:  # type: ignore[no-untyped-def]
-    """Pick for each cut a row with another token right after the cut (in a few rounds; -1 where none is found)."""
-    count = rows.shape[0]
-    donor = np.full(len(order), -1, dtype=np.int64)
-    for _ in range(8):
-        open_cuts = np.flatnonzero(donor < 0)
-        tried = generator.integers(0, count, size=len(open_cuts))
-        after = position[open_cuts] + 1
-        good = rows[tried, after] != rows[order[open_cuts], after]
-        donor[open_cuts[good]] = tried[good]
+def _donors(
+    rows: NDArray[np.uint16], chosen: NDArray[np.int64], position: NDArray[np.int32], generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Pick for each cut of a batch a row outside it with another token right after the cut (-1 where none is found)."""
+    donor = np.full(len(chosen), -1, dtype=np.int64)
+    free = np.ones(len(rows), dtype=bool)
+    free[chosen] = False
+    outside = np.flatnonzero(free)
+    for _ in range(8 if len(outside) else 0):
+        waiting = np.flatnonzero(donor < 0)
+        tried = generator.choice(outside, size=len(waiting))
+        after = np.minimum(position[waiting] + 1, rows.shape[1] - 2)
+        good = (rows[tried, after] != rows[chosen[waiting], after]) | (position[waiting] == rows.shape[1] - 2)
+        donor[waiting[good]] = tried[good]
     return donor
 
 
@@ -104,43 +152,43 @@ def spoiled_inputs(rows: NDArray[np.uint16], cuts: Cuts, vocab_size: int) -> NDA
 
 
 def compare(cuts: Cuts, audited: NDArray[np.float32], scored: NDArray[np.float32], counted: NDArray[np.bool_],
-            tolerance: Tolerance) -> Findings:  # fmt: skip
+            allowed: Tolerance) -> Findings:  # fmt: skip
     """Compare the audit's nats (cuts, T) with the scoring pass's (N, T), both against the true targets.
 
     counted: (N, T), whether a target has bytes and so enters the score; the signed mean is over these, because
     it corrects the score.
     """
     every = np.arange(len(cuts.row))
-    scored_rows = scored[cuts.row].astype(np.float64)
-    delta = audited.astype(np.float64) - scored_rows
+    delta = audited.astype(np.float64) - scored[cuts.row].astype(np.float64)
     at_cut = delta[every, cuts.position]
     before = np.arange(delta.shape[1])[None, :] < cuts.position[:, None]
     gains = at_cut[counted[cuts.row, cuts.position]]
     return Findings(
-        rows=len(np.unique(cuts.row)),
+        rows=int(np.count_nonzero(np.bincount(cuts.row))),
         cuts=len(cuts.row),
-        moved=int((np.abs(at_cut) > tolerance.nats).sum()),
-        prefix_share=float((np.abs(delta[before]) > tolerance.nats).mean()) if before.any() else 0.0,
+        moved=int((np.abs(at_cut) > allowed.nats).sum()),
+        prefix_cells=int(before.sum()),
+        prefix_moved=int((np.abs(delta[before]) > allowed.nats).sum()),
         max_abs_nats=float(np.abs(np.where(before, delta, at_cut[:, None])).max()),
         mean_abs_nats=float(np.abs(at_cut).mean()),
         mean_signed_nats=float(gains.mean()) if len(gains) else 0.0,
+        error_nats=float(gains.std(ddof=1) / len(gains) ** 0.5) if len(gains) > 1 else 0.0,
     )
 
 
-def verdict(found: Findings, tolerance: Tolerance) -> str | None:
+def verdict(found: Findings, allowed: Tolerance) -> str | None:
     """Return why the model is rejected, or None."""
-    allowed = allowed_moves(found.cuts, tolerance)
-    if found.moved > allowed:
+    if found.moved > allowed_moves(found.cuts, allowed):
         return (
             f"the prediction looks ahead or at other rows: it moved at {found.moved} of {found.cuts} secret cuts "
             f"when only later tokens and neighbours changed (by up to {found.max_abs_nats:.3g} nats)"
         )
-    if found.prefix_share > tolerance.share:
+    if found.prefix_share > allowed.share:
         return (
             "predictions depend on other rows or on tokens far ahead: "
             f"{100 * found.prefix_share:.2g} % moved before the cuts"
         )
-    if abs(found.mean_signed_nats) > tolerance.mean_nats:
+    if abs(found.mean_signed_nats) > allowed.mean_nats:
         return (
             f"the prediction looks ahead: it lost {found.mean_signed_nats:.3g} nats a token on average when later "
             "tokens changed"
@@ -148,15 +196,6 @@ def verdict(found: Findings, tolerance: Tolerance) -> str | None:
     return None
 
 
-def allowed_moves(cuts: int, tolerance: Tolerance) -> int:
+def allowed_moves(cuts: int, allowed: Tolerance) -> int:
     """Number of cuts that may move by chance."""
-    return int(tolerance.share * cuts)
-
-
-def power(cuts: int, tolerance: Tolerance, fraction: float = 0.01) -> str:
-    """Say how likely a cheat on `fraction` of the positions is to pass: a binomial tail."""
-    allowed, term, total = allowed_moves(cuts, tolerance), (1 - fraction) ** cuts, 0.0
-    for hits in range(allowed + 1):
-        total += term
-        term *= (cuts - hits) / (hits + 1) * fraction / (1 - fraction)
-    return f"a cheat on {100 * fraction:g} % of positions escapes {cuts} cuts with probability {total:.2g}"
+    return int(allowed.share * cuts)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 from torch.export.graph_signature import InputKind, OutputKind
 
-from . import ops
+from . import ops, refused
 from .errors import SealError, sanitise
 from .verify import DTYPES, MEMORY_FORMATS
 
@@ -144,7 +144,7 @@ def _node(node: fx.Node, names: dict[fx.Node, str]) -> list[Any]:
             if mark in shown:
                 raise SealError(sanitise(f"{where} {words}"))
         raise SealError(sanitise(f"{where} uses {shown}, which a sealed model may not contain: "
-                                 f"{ops.advice(shown, node.target)}"))  # fmt: skip
+                                 f"{refused.why(shown)}"))  # fmt: skip
     schema = ops.table()[name].schema
     kinds = {} if schema is None else {a.name: str(a.real_type) for a in schema.arguments}
     order = list(kinds.values())

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,13 +31,21 @@ DTYPES: dict[str, torch.dtype] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Caps of a sealed model; the model of the published GPU run stays a factor of ten below each."""
+    """Caps of a sealed model; the model of the published GPU run stays a factor of ten below each.
+
+    Each refusal names its cap. `elements` holds for every tensor that a node declares or makes, `parameters` for
+    the sum of all weights, `items` for one list of arguments or parts, `references` for the edges of the graph.
+    """
 
     graph_bytes: int = 16 * 2**20
     weight_bytes: int = 8 * 2**30
     header_bytes: int = 4 * 2**20
+    depth: int = 16
     nodes: int = 20_000
+    references: int = 200_000
+    items: int = 4096
     tensors: int = 20_000
+    parameters: int = 2**32
     elements: int = 2**32
     rank: int = 12
 
@@ -99,19 +108,31 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def parse_json(data: bytes | bytearray, what: str) -> Any:
-    """Parse JSON without NaN, infinities, repeated keys or unbounded nesting.
+# Possessive, and a string that nobody closes ends with the text: no input is read twice.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_STEPS = np.zeros(256, dtype=np.int8)
+_STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
+
+
+def nesting(data: bytes | bytearray) -> int:
+    """How deep brackets stand in one another, strings left out; taken before anything recursive reads the text."""
+    steps = _STEPS[np.frombuffer(_STRING.sub(b"", data), dtype=np.uint8)]
+    return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
+
+
+def parse_json(data: bytes | bytearray, what: str, depth: int = Limits().depth) -> Any:
+    """Parse JSON without NaN, infinities, repeated keys or nesting beyond `depth`.
 
     Raises:
         Invalid: the bytes are anything else.
     """
+    if nesting(data) > depth:
+        raise Invalid(f"{what} is nested too deeply: {nesting(data)} levels; allowed are {depth}")
     try:
         text = data.decode("utf-8")
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
     except Invalid as error:
         raise Invalid(f"{what}: {error}") from None
-    except RecursionError:
-        raise Invalid(f"{what} is nested too deeply") from None
     except (ValueError, MemoryError):
         raise Invalid(f"{what} is not JSON") from None
 
@@ -121,6 +142,20 @@ def is_size(value: Any, limit: int = 2**40) -> bool:
     return type(value) is int and 0 <= value < limit
 
 
+def check_shape(shape: list[Any], limits: Limits, what: str) -> None:
+    """Compare a shape of sizes (None: unknown) with the caps.
+
+    A size of 0 makes no tensor small: torch multiplies the others into strides, and they would overflow there.
+
+    Raises:
+        Invalid: too many dimensions or elements.
+    """
+    if len(shape) > limits.rank:
+        raise Invalid(f"{what} has {len(shape)} dimensions; allowed are {limits.rank}")
+    if math.prod(size or 1 for size in shape) > limits.elements:
+        raise Invalid(f"{what} has more than {limits.elements} elements")
+
+
 def _entry(key: str, entry: Any, limits: Limits) -> tuple[int, int, str, list[int], torch.dtype]:
     if not KEY.match(key) or not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise Invalid("the weights' header has an entry that is not a tensor")
@@ -128,8 +163,9 @@ def _entry(key: str, entry: Any, limits: Limits) -> tuple[int, int, str, list[in
     dtype = DTYPES.get(kind) if isinstance(kind, str) else None
     if dtype is None:
         raise Invalid(f"tensor {key} has a dtype that is not allowed")
-    if not isinstance(shape, list) or len(shape) > limits.rank or not all(is_size(s) for s in shape):
+    if not isinstance(shape, list) or not all(is_size(s) for s in shape):
         raise Invalid(f"tensor {key} has an impossible shape")
+    check_shape(shape, limits, f"tensor {key}")
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(is_size(o) for o in offsets):
         raise Invalid(f"tensor {key} has impossible offsets")
     start, end = offsets
@@ -138,8 +174,8 @@ def _entry(key: str, entry: Any, limits: Limits) -> tuple[int, int, str, list[in
     return start, end, key, shape, dtype
 
 
-def read_tensors(path: Path, limits: Limits) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, each in memory of its own.
+def read_tensors(data: bytes | bytearray, limits: Limits) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file's bytes, each in memory of its own.
 
     The header is checked here and not left to the library: its length, dtypes, shapes, and that the tensors
     tile the data exactly, without overlap, gap or tail.
@@ -147,18 +183,22 @@ def read_tensors(path: Path, limits: Limits) -> dict[str, Tensor]:
     Raises:
         Invalid: the file breaks one of these rules.
     """
-    data = read_plain_file(path, limits.weight_bytes)
     if len(data) < 8:
         raise Invalid("the weights are too short for a header")
     (length,) = struct.unpack_from("<Q", data)
     if length > min(limits.header_bytes, len(data) - 8):
-        raise Invalid(f"the weights' header claims {length} bytes")
-    header = parse_json(data[8 : 8 + length], "the weights' header")
-    if not isinstance(header, dict) or len(header) > limits.tensors:
+        raise Invalid(f"the weights' header claims {length} bytes; allowed are {limits.header_bytes}, and the file's")
+    header = parse_json(data[8 : 8 + length], "the weights' header", limits.depth)
+    if not isinstance(header, dict):
         raise Invalid("the weights' header is not a table of tensors")
     header.pop("__metadata__", None)
+    if len(header) > limits.tensors:
+        raise Invalid(f"the weights' header has {len(header)} tensors; allowed are {limits.tensors}")
+    entries = sorted((_entry(k, e, limits) for k, e in header.items()), key=lambda e: e[:2])
+    if (parameters := sum(math.prod(shape) for *_, shape, _ in entries)) > limits.parameters:
+        raise Invalid(f"the weights have {parameters} parameters; allowed are {limits.parameters}")
     position, found = 0, {}
-    for start, end, key, shape, dtype in sorted((_entry(k, e, limits) for k, e in header.items()), key=lambda e: e[:2]):
+    for start, end, key, shape, dtype in entries:
         if start != position:
             raise Invalid(f"tensor {key} overlaps another or leaves a gap")
         found[key] = _tensor(data, 8 + length + start, end - start, shape, dtype)
@@ -168,7 +208,7 @@ def read_tensors(path: Path, limits: Limits) -> dict[str, Tensor]:
     return found
 
 
-def _tensor(data: bytearray, offset: int, size: int, shape: list[int], dtype: torch.dtype) -> Tensor:
+def _tensor(data: bytes | bytearray, offset: int, size: int, shape: list[int], dtype: torch.dtype) -> Tensor:
     """Copy one tensor out (aligned, private); a boolean is 0 or 1 whatever its byte says."""
     if size == 0:
         return torch.zeros(shape, dtype=dtype)

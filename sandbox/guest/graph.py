@@ -1,5 +1,6 @@
 """The sealed graph as values, its verification, and the plain loop that runs it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,10 +32,12 @@ class TensorSpec:
     dtype: torch.dtype
     shape: tuple[int | None, ...]
 
-    def check(self, value: Any, name: str) -> None:
-        """Raises: Invalid: `value` is not what was declared."""
-        if not isinstance(value, Tensor):
-            raise Invalid(f"node {name} does not give a tensor")
+    def check(self, value: Any, name: str, elements_limit: int) -> None:
+        """Raises: Invalid: `value` is not what was declared, or larger than anything may be."""
+        if not isinstance(value, Tensor) or value.layout is not torch.strided:
+            raise Invalid(f"node {name} does not give a plain tensor")
+        if value.numel() > elements_limit:
+            raise Invalid(f"node {name} gives more than {elements_limit} elements")
         same = len(self.shape) == value.dim() and all(
             d is None or d == s for d, s in zip(self.shape, value.shape, strict=True)
         )
@@ -48,19 +51,19 @@ class ManySpec:
 
     parts: tuple[TensorSpec, ...]
 
-    def check(self, value: Any, name: str) -> None:
+    def check(self, value: Any, name: str, elements_limit: int) -> None:
         """Raises: Invalid: `value` is not what was declared."""
         if not isinstance(value, (list, tuple)) or len(value) != len(self.parts):
             raise Invalid(f"node {name} does not give {len(self.parts)} tensors")
         for part, item in zip(self.parts, value, strict=True):
-            part.check(item, name)
+            part.check(item, name, elements_limit)
 
 
 @dataclass(frozen=True, slots=True)
 class ScalarSpec:
     """A symbolic size, or what arithmetic made of one."""
 
-    def check(self, value: Any, name: str) -> None:
+    def check(self, value: Any, name: str, _elements_limit: int) -> None:
         """Raises: Invalid: `value` is not a number."""
         if not isinstance(value, (int, float)):
             raise Invalid(f"node {name} does not give a number")
@@ -143,7 +146,6 @@ class SealedModel:
     def __init__(self, graph: Graph, tensors: dict[str, Tensor]) -> None:
         self.graph = graph
         self._tensors = tensors
-        self._checked = False
         self.to(torch.device("cpu"))
 
     @property
@@ -151,12 +153,19 @@ class SealedModel:
         """Number of stored elements: weights and constants, shared ones once."""
         return sum(t.numel() for t in self._tensors.values())
 
+    def _specs(self) -> list[TensorSpec]:
+        every = [s for n in self.graph.nodes for s in (n.out.parts if isinstance(n.out, ManySpec) else [n.out])]
+        return [s for s in every if isinstance(s, TensorSpec)]
+
+    @property
+    def sized(self) -> bool:
+        """Whether the size of any value depends on the data, so that kernels see other shapes from batch to batch."""
+        return any(size is None for spec in self._specs() for size in spec.shape)
+
     @property
     def half_precision(self) -> bool:
         """Whether any value is bfloat16 or float16, so that rounding is to be expected."""
-        halves = (torch.bfloat16, torch.float16)
-        specs = [s for n in self.graph.nodes for s in (n.out.parts if isinstance(n.out, ManySpec) else [n.out])]
-        return any(isinstance(s, TensorSpec) and s.dtype in halves for s in specs)
+        return any(spec.dtype in (torch.bfloat16, torch.float16) for spec in self._specs())
 
     def to(self, device: torch.device) -> "SealedModel":
         """Move the weights and bind the graph's device; returns self."""
@@ -183,7 +192,8 @@ class SealedModel:
         """Interpret the graph on a private copy of `tokens`.
 
         Raises:
-            Invalid: an operation fails, or the first pass gives another shape or dtype than declared.
+            Invalid: an operation fails, or gives another shape or dtype than declared (sizes may follow the data, so
+                every pass is compared).
         """
         graph = self.graph
         if tuple(tokens.shape) != (graph.batch_size, graph.seq_len):
@@ -193,7 +203,6 @@ class SealedModel:
         slots[1 : 1 + len(graph.tensor_keys)] = [self._tensors[k] for k in graph.tensor_keys]
         with torch.inference_mode():
             self._loop(slots)
-        self._checked = True
         return slots[graph.output]
 
     def _loop(self, slots: list[Any]) -> None:
@@ -202,9 +211,8 @@ class SealedModel:
         try:
             for node_index, step in enumerate(self._steps):
                 slots[slot + node_index] = value = _execute(step, slots)
-                if not self._checked:
-                    node = self.graph.nodes[node_index]
-                    node.out.check(value, node.name)
+                node = self.graph.nodes[node_index]
+                node.out.check(value, node.name, self.graph.elements_limit)
                 del value
                 for dead in step.forget:
                     slots[dead] = None
@@ -237,5 +245,7 @@ def _fill(value: Any, slots: Sequence[Any]) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
+    """What a kernel says, without its numbers: an index out of bounds may be computed from tokens nobody may learn."""
     text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else 'no message'}"
+    first = re.sub(r"[0-9]+", "#", text.splitlines()[0])[:200] if text else "no message"
+    return f"{type(error).__name__}: {first}"

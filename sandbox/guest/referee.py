@@ -1,7 +1,16 @@
 """The referee: verify a sealed model, score it, audit it, print one line of JSON.
 
     python -P -m autoresearch_guest.referee --sealed /out --data /data --split val --seq-len 256 --vocab-size 2048 \
-        --audit-rows 430 [--gate /gate] [--device cpu|cuda]
+        --audit-rows 430 [--audit-level normal|full] [--confirm-rows N] [--max-seconds S] [--memory-mib M] \
+        [--keep /keep --keep-mib M] [--gate /gate] [--device cpu|cuda]
+
+`--audit-level full` is for what is about to be kept: as many cuts as say something new (16 in every row, within a
+quarter of a gigabyte of losses). `--keep` copies the very bytes that were judged into a directory of the host, after
+an "ok" alone; a later run scores them from there: `--sealed /keep --split holdout`. The holdout's answer carries one
+number, and its refusals no detail.
+
+`--confirm-rows` audits a second time, with so many cuts, what scores below the number that the host may write beside
+the gate (a file `confirm`): what could become the champion is looked at harder than what is thrown away.
 
 Nothing heavy is imported before the gate opens: until then the cores belong to the training.
 """
@@ -30,15 +39,31 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seq-len", type=int, required=True)
     parser.add_argument("--vocab-size", type=int, required=True)
     parser.add_argument("--audit-rows", type=int, required=True, metavar="N", help="number of secret cuts")
+    parser.add_argument("--audit-level", choices=("normal", "full"), default="normal")
+    parser.add_argument("--confirm-rows", type=int, default=0, metavar="N", help="cuts of a second audit; 0: none")
+    parser.add_argument("--max-seconds", type=float, default=0, metavar="S", help="for everything after the gate")
+    parser.add_argument("--memory-mib", type=int, default=0, metavar="M", help="private memory of a child; CPU only")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="copy the judged files there after an ok")
+    parser.add_argument("--keep-mib", type=int, default=1024, metavar="M", help="largest model that may be kept")
     parser.add_argument("--gate", type=Path, help="wait until this directory holds a file named open")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.keep is not None and options.split == "holdout":
+        parser.error("--keep goes with --split val: the holdout scores what is kept already")
+    return options
 
 
 def wait_for_gate(gate: Path | None) -> None:
     """Sleep until the host opens the gate; the host also ends a wait that lasts too long."""
     while gate is not None and not (gate / "open").exists():
         time.sleep(GATE_POLL_SECONDS)
+
+
+def confirm_below(gate: Path | None) -> float | None:
+    """The score below which a second audit is made, as the host wrote it before it opened the gate."""
+    if gate is None or not (gate / "confirm").exists():
+        return None
+    return float((gate / "confirm").read_text(encoding="ascii"))
 
 
 def own_sha256() -> str:
@@ -73,6 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     stdout = os.dup(1)
     os.dup2(2, 1)  # libraries that print do so on stderr
     wait_for_gate(options.gate)
+    options.confirm_below = confirm_below(options.gate)
     # Spinning threads on a core that is busy elsewhere are 20 times slower; read when torch loads its runtime.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic cuBLAS asks for

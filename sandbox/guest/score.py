@@ -1,65 +1,61 @@
-"""Scoring: the rows, the two passes in their own processes, and the sum."""
+"""Scoring: the passes over the rows, each in a process of its own, and the sum.
+
+The parent holds the bytes of the sealed model and never looks into them: every child parses, verifies and runs for
+itself, so that whatever a hostile file or graph does to the process that handles it, a verdict comes out.
+"""
 
 import argparse
+import json
 import math
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from . import audit, sealed
+from . import answer, audit, ops, sealed
 from .errors import Fault, Invalid
 from .graph import SealedModel
+from .keep import keep
 from .loss import check_logits, token_nats
-from .worker import in_child
+from .rows import Rows, batches, in_order, read_rows
+from .worker import Bounds, bounds, in_child
 
-MAX_AUDIT_CUTS = 1_000_000
+# The nats of all cuts cross a pipe: 1 GiB of float32 at most, a quarter of that for the full level.
+MAX_AUDIT_TOKENS = 2**28
+FULL_AUDIT_TOKENS = 2**26
+
+_FACTS_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """Evaluation rows (N, T + 1) and the byte length of every token (V,)."""
+class Bench:
+    """Everything that a pass needs: the model's bytes, the rows, where and within what it runs."""
 
-    tokens: NDArray[np.uint16]
-    token_bytes: NDArray[np.int64]
+    files: sealed.Files
+    rows: Rows
+    device: torch.device
+    bound: Bounds
 
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Byte lengths of the targets, (N, T)."""
-        return self.token_bytes[self.tokens[:, 1:]]
-
-
-def _read_uint16(path: Path) -> NDArray[np.uint16]:
-    try:
-        return np.frombuffer(path.read_bytes(), dtype="<u2")
-    except (OSError, ValueError) as error:
-        raise Fault(f"{path.name} cannot be read: {error}") from None
+    def open(self) -> SealedModel:
+        """Parse and verify the model; only ever called in a child."""
+        vocab_size, seq_len = len(self.rows.token_bytes), self.rows.tokens.shape[1] - 1
+        return sealed.parse(self.files, seq_len=seq_len, vocab_size=vocab_size)
 
 
-def read_rows(data: Path, split: str, seq_len: int, vocab_size: int) -> Rows:
-    """Read the split's rows and the byte table.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the parent must know of a verified model."""
 
-    Raises:
-        Fault: they are missing, have another size, or name tokens outside the vocabulary.
-    """
-    token_bytes = _read_uint16(data / "common" / "token_bytes.bin").astype(np.int64)
-    flat = _read_uint16(data / split / "rows.bin")
-    if len(token_bytes) != vocab_size:
-        raise Fault(f"token_bytes.bin has {len(token_bytes)} entries, not {vocab_size}")
-    if seq_len < 2 or len(flat) == 0 or len(flat) % (seq_len + 1):
-        raise Fault(f"rows.bin of {split} does not hold rows of {seq_len + 1} tokens")
-    if int(flat.max()) >= vocab_size:
-        raise Fault(f"rows.bin of {split} names a token outside the vocabulary")
-    rows = Rows(tokens=flat.reshape(-1, seq_len + 1), token_bytes=token_bytes)
-    if int(rows.lengths.sum()) == 0:
-        raise Fault(f"rows.bin of {split} has no text")
-    return rows
+    batch_size: int
+    half: bool
+    sized: bool
+    nodes: int
+    parameters: int
 
 
 def prepare_torch(device: torch.device) -> None:
@@ -75,15 +71,10 @@ def prepare_torch(device: torch.device) -> None:
         raise Fault("no CUDA device is available to the referee")
 
 
-def batches(inputs: NDArray[Any], size: int) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Yield (rows, tokens (size, T) int64); the last batch is filled up with rows from the start."""
-    for start in range(0, len(inputs), size):
-        chosen = np.arange(start, start + size) % len(inputs)
-        yield slice(start, min(start + size, len(inputs))), torch.from_numpy(inputs[chosen].astype(np.int64))
-
-
-def nats_of(model: SealedModel, inputs: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.float32]:
-    """Run the model over inputs (N, T) and return the nats of targets (N, T).
+def nats_of(
+    model: SealedModel, inputs: NDArray[Any], targets: NDArray[Any], groups: Iterator[slice] | None = None
+) -> NDArray[np.float32]:
+    """Run the model over inputs (N, T), in order or by `groups`, and return the nats of targets (N, T).
 
     The targets of a batch are fetched only after its forward pass, and never share storage with the inputs.
 
@@ -92,7 +83,7 @@ def nats_of(model: SealedModel, inputs: NDArray[Any], targets: NDArray[Any]) -> 
     """
     graph = model.graph
     nats = np.empty(targets.shape, dtype=np.float32)
-    for rows, tokens in batches(inputs, graph.batch_size):
+    for rows, tokens in batches(inputs, graph.batch_size, groups or in_order(len(inputs), graph.batch_size)):
         logits = check_logits(model.run(tokens), (graph.batch_size, graph.seq_len, graph.vocab_size))
         count = rows.stop - rows.start
         wanted = torch.from_numpy(targets[rows].astype(np.int64)).to(logits.device)
@@ -101,36 +92,57 @@ def nats_of(model: SealedModel, inputs: NDArray[Any], targets: NDArray[Any]) -> 
     return nats
 
 
-def scoring_pass(model: SealedModel, rows: Rows, device: torch.device) -> NDArray[np.float32]:
+def facts_pass(bench: Bench) -> Facts:
+    """Parse and verify the model in a child, and return what the parent must know of it."""
+
+    def work() -> bytes:
+        model = bench.open()
+        facts = {"batch_size": model.graph.batch_size, "half": model.half_precision, "sized": model.sized,
+                 "nodes": len(model.graph.nodes), "parameters": model.parameters}  # fmt: skip
+        return json.dumps(facts).encode()
+
+    return Facts(**json.loads(in_child(work, "loading", _FACTS_BYTES, bench.bound)))
+
+
+def scoring_pass(bench: Bench) -> NDArray[np.float32]:
     """Return the nats (N, T) of every target, computed in a child process."""
-    shape = (rows.tokens.shape[0], rows.tokens.shape[1] - 1)
+    tokens = bench.rows.tokens
+    shape = (tokens.shape[0], tokens.shape[1] - 1)
 
     def work() -> bytes:
-        prepare_torch(device)
-        return nats_of(model.to(device), rows.tokens[:, :-1], rows.tokens[:, 1:]).tobytes()
+        prepare_torch(bench.device)
+        return nats_of(bench.open().to(bench.device), tokens[:, :-1], tokens[:, 1:]).tobytes()
 
-    answer = in_child(work, "scoring", 4 * math.prod(shape))
-    return np.frombuffer(answer, dtype=np.float32).reshape(shape)
+    whole = in_child(work, "scoring", 4 * math.prod(shape), bench.bound)
+    return np.frombuffer(whole, dtype=np.float32).reshape(shape)
 
 
-def audit_pass(
-    model: SealedModel, rows: Rows, wanted: int, device: torch.device
-) -> tuple[audit.Cuts, NDArray[np.float32]]:
+def audit_pass(bench: Bench, facts: Facts, wanted: int) -> tuple[audit.Cuts, NDArray[np.float32]]:
     """Return the cuts, drawn in the child itself, and its nats (cuts, T) against the true targets."""
-    length = rows.tokens.shape[1] - 1
-    cuts = min(wanted, audit.MAX_PASSES * rows.tokens.shape[0], MAX_AUDIT_CUTS)
+    tokens = bench.rows.tokens
+    count, length = tokens.shape[0], tokens.shape[1] - 1
 
     def work() -> bytes:
-        prepare_torch(device)
-        drawn = audit.draw(rows.tokens, cuts, audit.fresh_seed())
-        inputs = audit.spoiled_inputs(rows.tokens, drawn, model.graph.vocab_size)
-        nats = nats_of(model.to(device), inputs, rows.tokens[drawn.row, 1:])
+        prepare_torch(bench.device)
+        drawn = audit.draw(tokens, wanted, facts.batch_size, audit.fresh_seed())
+        model = bench.open().to(bench.device)
+        inputs = audit.spoiled_inputs(tokens, drawn, model.graph.vocab_size)
+        by_batch = audit.groups(count, wanted, facts.batch_size)
+        nats = nats_of(model, inputs, tokens[drawn.row, 1:], by_batch)
         return drawn.row.tobytes() + drawn.position.tobytes() + drawn.donor.tobytes() + nats.tobytes()
 
-    answer = in_child(work, "the audit", cuts * (12 + 4 * length))
-    whole = np.frombuffer(answer[: 12 * cuts], dtype=np.int32).reshape(3, cuts)
-    nats = np.frombuffer(answer[12 * cuts :], dtype=np.float32).reshape(cuts, length)
-    return audit.Cuts(row=whole[0], position=whole[1], donor=whole[2]), nats
+    whole = in_child(work, "the audit", wanted * (12 + 4 * length), bench.bound)
+    drawn = np.frombuffer(whole[: 12 * wanted], dtype=np.int32).reshape(3, wanted)
+    nats = np.frombuffer(whole[12 * wanted :], dtype=np.float32).reshape(wanted, length)
+    return audit.Cuts(row=drawn[0], position=drawn[1], donor=drawn[2]), nats
+
+
+def cuts_wanted(rows: Rows, asked: int, level: str) -> int:
+    """How many cuts to make: what was asked, or for the full level as many as say something new."""
+    count, length = rows.tokens.shape[0], rows.tokens.shape[1] - 1
+    if level == "full":
+        asked = max(asked, FULL_AUDIT_TOKENS // length)
+    return max(1, min(asked, audit.MAX_PASSES * count, MAX_AUDIT_TOKENS // length))
 
 
 def score(options: argparse.Namespace) -> dict[str, Any]:
@@ -138,49 +150,72 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
 
     Raises:
         Invalid: the candidate breaks a rule.
-        Fault: the referee's own rows or device are not usable.
+        Fault: the referee's own rows or device are not usable, or the model cannot be kept.
     """
     torch.set_num_threads(1)  # a parent that has started no thread pool can be forked
+    ops.table()  # looked up once, and not by every child
     device = torch.device(options.device)
+    bound = bounds(options.max_seconds, options.memory_mib if device.type == "cpu" else 0)
     rows = read_rows(options.data, options.split, options.seq_len, options.vocab_size)
-    started = time.monotonic()
-    model = sealed.load(options.sealed, seq_len=options.seq_len, vocab_size=options.vocab_size)
-    loaded = time.monotonic()
-    cuts, audited = audit_pass(model, rows, max(1, options.audit_rows), device)
-    audited_at = time.monotonic()
-    nats = scoring_pass(model, rows, device)
-    scored_at = time.monotonic()
-    tolerance = audit.HALF if model.half_precision else audit.FLOAT32
-    counted = rows.lengths > 0
-    found = audit.compare(cuts, audited, nats, counted, tolerance)
-    reason = audit.verdict(found, tolerance)
+    bench = Bench(files=sealed.read(options.sealed), rows=rows, device=device, bound=bound)
+    _fits(bench.files, options)
+    if options.split == "holdout":
+        return _discreetly(lambda: _judge(bench, options))
+    return _judge(bench, options)
+
+
+def _fits(files: sealed.Files, options: argparse.Namespace) -> None:
+    """Say before the work that the model is too large to be kept; the host's directory is bounded by this."""
+    size = len(files.graph) + len(files.weights)
+    if options.keep is not None and size > options.keep_mib * 2**20:
+        raise Invalid(f"the sealed model has {size} bytes; a model that is kept may have {options.keep_mib} MiB")
+
+
+def _discreetly(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Let no word about the holdout's rows out: reasons quote positions, counts and what kernels say of tokens."""
+    try:
+        return work()
+    except Invalid:
+        raise Invalid("the sealed model does not pass on the holdout") from None
+
+
+def _passed(
+    bench: Bench, cuts: audit.Cuts, audited: NDArray[np.float32], nats: NDArray[np.float32], allowed: audit.Tolerance
+) -> audit.Findings:
+    """What an audit saw. Raises Invalid when it saw too much."""
+    found = audit.compare(cuts, audited, nats, bench.rows.lengths > 0, allowed)
+    reason = audit.verdict(found, allowed)
     if reason is not None:
         raise Invalid(reason)
+    return found
+
+
+def _judge(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
+    started = time.monotonic()
+    facts = facts_pass(bench)
+    loaded = time.monotonic()
+    cuts, audited = audit_pass(bench, facts, cuts_wanted(bench.rows, options.audit_rows, options.audit_level))
+    audited_at = time.monotonic()
+    nats = scoring_pass(bench)
+    scored_at = time.monotonic()
+    allowed = audit.tolerance(half=facts.half, sized=facts.sized)
+    found, level = _passed(bench, cuts, audited, nats, allowed), options.audit_level
+    if options.confirm_rows and answer.bpb(nats, bench.rows) < (options.confirm_below or -math.inf):
+        again = audit_pass(bench, facts, cuts_wanted(bench.rows, options.confirm_rows, "normal"))
+        found, level = _passed(bench, *again, nats, allowed), "full"
+    confirmed_at = time.monotonic()
+    kept = keep(bench.files, options.keep) if options.keep is not None else None
+    if options.split == "holdout":
+        return answer.holdout(nats, bench.rows, found) | {"sealed_sha256": bench.files.sha256}
     return {
-        **summary(nats, rows, found, audit.power(found.cuts, tolerance)),
+        **answer.validation(nats, bench.rows, found, allowed, level),
         "load_seconds": loaded - started,
         "audit_seconds": audited_at - loaded,
         "score_seconds": scored_at - audited_at,
-        "nodes": len(model.graph.nodes),
-        "parameters": model.parameters,
-        "device": str(device),
-    }
-
-
-def summary(nats: NDArray[np.float32], rows: Rows, found: audit.Findings, power: str) -> dict[str, Any]:
-    """Turn nats into bits per byte; the correction applies where a later token could be seen at all."""
-    counted = rows.lengths > 0
-    bits = math.log(2) * float(rows.lengths.sum())
-    bpb = float(nats.astype(np.float64)[counted].sum()) / bits
-    exposed = int(counted[:, :-1].sum())
-    fields = {k: v for k, v in asdict(found).items() if k != "prefix_share"} | {
-        "corrected_bpb": bpb + found.mean_signed_nats * exposed / bits,
-        "power": power,
-    }
-    return {
-        "val_bpb": bpb,
-        "tokens": int(counted.sum()),
-        "bytes": int(rows.lengths.sum()),
-        "rows": len(rows.tokens),
-        "audit": fields,
+        "confirm_seconds": confirmed_at - scored_at,
+        "nodes": facts.nodes,
+        "parameters": facts.parameters,
+        "device": str(bench.device),
+        "sealed_sha256": bench.files.sha256,
+        "kept": kept,
     }

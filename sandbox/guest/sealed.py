@@ -5,6 +5,7 @@ written (milliseconds, at the end).
 """
 
 import contextlib
+import hashlib
 import io
 import json
 import logging
@@ -23,7 +24,10 @@ from .files import KEY, Limits, parse_json, read_plain_file, read_tensors
 from .graph import SealedModel
 from .verify import FORMAT, VERSION, verify
 
-__all__ = ["Capture", "Invalid", "Limits", "SealError", "SealedModel", "capture", "is_current", "load", "write"]
+__all__ = [
+    "Capture", "Files", "Invalid", "Limits", "SealError", "SealedModel", "capture", "is_current", "load", "parse",
+    "read", "write",
+]  # fmt: skip
 
 GRAPH_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
 
@@ -113,7 +117,7 @@ def capture(model: nn.Module, *, batch_size: int, seq_len: int, vocab_size: int)
     Raises:
         SealError: the model cannot be sealed; the reason names the operation and the line.
     """
-    from . import encode  # imports torch.export and sympy: the referee does without
+    from . import encode, plain  # imports torch.export and sympy: the referee does without
 
     module = unwrap(model)
     circumstances = _circumstances(module, batch_size)
@@ -121,7 +125,7 @@ def capture(model: nn.Module, *, batch_size: int, seq_len: int, vocab_size: int)
     with _quiet_eval(module):
         try:
             program = torch.export.export(module, (tokens,), strict=False)
-            program = program.run_decompositions({})
+            program = program.run_decompositions(plain.table())
         except Exception as error:  # noqa: BLE001
             # torch.export raises many kinds for what a model may not do; each becomes one sentence.
             raise SealError(encode.explain(error)) from None
@@ -187,6 +191,33 @@ def _replace(path: Path, write_to: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The bytes of a sealed model, read once: what is verified, scored and kept is these and no others."""
+
+    graph: bytearray
+    weights: bytearray
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the pair."""
+        parts = [hashlib.sha256(part).digest() for part in (self.graph, self.weights)]
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def read(directory: Path, limits: Limits | None = None) -> Files:
+    """Read both files of `directory` without looking into them.
+
+    Raises:
+        Invalid: one is no plain file, or too large.
+    """
+    limits = limits or Limits()
+    return Files(
+        graph=read_plain_file(Path(directory) / GRAPH_FILE, limits.graph_bytes),
+        weights=read_plain_file(Path(directory) / WEIGHTS_FILE, limits.weight_bytes),
+    )
+
+
 def load(
     directory: Path, *, limits: Limits | None = None, seq_len: int | None = None, vocab_size: int | None = None
 ) -> SealedModel:
@@ -195,9 +226,20 @@ def load(
     Raises:
         Invalid: anything at all is not as it must be.
     """
+    return parse(read(directory, limits), limits=limits, seq_len=seq_len, vocab_size=vocab_size)
+
+
+def parse(
+    files: Files, *, limits: Limits | None = None, seq_len: int | None = None, vocab_size: int | None = None
+) -> SealedModel:
+    """Verify and return the sealed model that these bytes are.
+
+    Raises:
+        Invalid: anything at all is not as it must be.
+    """
     limits = limits or Limits()
-    document = parse_json(read_plain_file(Path(directory) / GRAPH_FILE, limits.graph_bytes), GRAPH_FILE)
-    tensors = read_tensors(Path(directory) / WEIGHTS_FILE, limits)
+    document = parse_json(files.graph, GRAPH_FILE, limits.depth)
+    tensors = read_tensors(files.weights, limits)
     graph = verify(document, set(tensors), limits)
     if seq_len is not None and graph.seq_len != seq_len:
         raise Invalid(f"the model is sealed for sequences of {graph.seq_len} tokens, not {seq_len}")

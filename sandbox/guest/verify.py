@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from . import ops
+from . import ops, refused
 from .errors import Invalid
-from .files import KEY, NAME, Limits, is_size
+from .files import KEY, NAME, Limits, check_shape, is_size
 from .graph import Graph, ManySpec, Node, Ref, ScalarSpec, Spec, TensorSpec, TheDevice
 
 FORMAT, VERSION = "autoresearch-sealed", 1
@@ -39,6 +39,7 @@ class _Reader:
 
     limits: Limits
     known: dict[str, tuple[int, Spec | None]] = field(default_factory=dict)
+    references: int = 0
 
     def define(self, name: Any, spec: Spec | None) -> None:
         if not isinstance(name, str) or not NAME.match(name):
@@ -51,9 +52,12 @@ class _Reader:
         """Resolve {"ref": name}; None when `value` is no reference."""
         if not (isinstance(value, dict) and set(value) == {"ref"}):
             return None
+        self.references += 1
+        if self.references > self.limits.references:
+            raise Invalid(f"the graph has too many references; allowed are {self.limits.references}")
         name = value["ref"]
         if not isinstance(name, str) or name not in self.known:
-            raise Invalid(f"a reference to {name!r} leads nowhere (or forwards)")
+            raise Invalid(f"a reference to {_shown(name)} leads nowhere (or forwards)")
         slot, spec = self.known[name]
         return Ref(slot), spec
 
@@ -61,8 +65,7 @@ class _Reader:
         if value == {"scalar": True}:
             return ScalarSpec()
         if isinstance(value, dict) and set(value) == {"each"} and isinstance(value["each"], list):
-            if len(value["each"]) > 4096:
-                raise Invalid("a node declares too many parts")
+            self.count(value["each"], "the parts of a result")
             return ManySpec(parts=tuple(self.tensor_spec(v) for v in value["each"]))
         return self.tensor_spec(value)
 
@@ -70,24 +73,23 @@ class _Reader:
         if not isinstance(value, dict) or set(value) != {"dtype", "shape"}:
             raise Invalid("a node declares no proper result")
         dtype, shape = _dtype(value["dtype"]), value["shape"]
-        if not isinstance(shape, list) or len(shape) > self.limits.rank:
+        if not isinstance(shape, list) or not all(size is None or is_size(size) for size in shape):
             raise Invalid("a node declares an impossible shape")
-        total = 1
-        for size in shape:
-            if size is not None and not is_size(size):
-                raise Invalid("a node declares an impossible shape")
-            total *= 1 if size is None else size
-        if total > self.limits.elements:
-            raise Invalid(f"a node declares more than {self.limits.elements} elements")
+        check_shape(shape, self.limits, "a declared result")
         return TensorSpec(dtype=dtype, shape=tuple(shape))
+
+    def count(self, items: list[Any], what: str) -> None:
+        if len(items) > self.limits.items:
+            raise Invalid(f"{what} are {len(items)} items; allowed are {self.limits.items}")
 
     def argument(self, value: Any, kind: str, where: str) -> Any:
         """Decode one argument of the schema type `kind`."""
         if kind.startswith("Optional["):
             return None if value is None else self.argument(value, kind[9:-1], where)
         if kind.startswith("List["):
-            if not isinstance(value, list) or len(value) > 4096:
+            if not isinstance(value, list):
                 raise Invalid(f"{where} wants a list")
+            self.count(value, where)
             return [self.argument(v, kind[5:-1], where) for v in value]
         found = self.look_up(value)
         if found is not None:
@@ -112,7 +114,8 @@ class _Reader:
         name, op_name, args, kwargs, out = value
         op = ops.table().get(op_name) if isinstance(op_name, str) else None
         if op is None:
-            raise Invalid(f"the operation {op_name!r} is not allowed")
+            reason = refused.why(op_name) if isinstance(op_name, str) else "it has no name"
+            raise Invalid(f"the operation {_shown(op_name)} is not allowed: {reason}")
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise Invalid(f"the arguments of {op.name} are malformed")
         spec = self.spec(out)
@@ -160,10 +163,15 @@ class _Reader:
 _WRONG = object()
 
 
+def _shown(name: Any) -> str:
+    """Quote a hostile name; what is no text is not printed (it may be megabytes, nested)."""
+    return repr(name[:100]) if isinstance(name, str) else f"a {type(name).__name__}"
+
+
 def _dtype(name: Any) -> torch.dtype:
     dtype = DTYPES.get(name) if isinstance(name, str) else None
     if dtype is None:
-        raise Invalid(f"the dtype {name!r} is not allowed")
+        raise Invalid(f"the dtype {_shown(name)} is not allowed")
     return dtype
 
 
@@ -231,10 +239,12 @@ def verify(document: Any, tensor_names: set[str], limits: Limits) -> Graph:
         raise Invalid(f"model.json is not of format {FORMAT} version {VERSION}")
     batch_size, seq_len, vocab_size = _sizes(document)
     tensors, nodes = document["tensors"], document["nodes"]
-    if document["inputs"] != ["tokens"] or not isinstance(tensors, dict) or len(tensors) > limits.tensors:
-        raise Invalid("a sealed model has one input, tokens, and a table of tensors")
-    if not isinstance(nodes, list) or len(nodes) > limits.nodes:
-        raise Invalid(f"a sealed model has at most {limits.nodes} nodes")
+    if document["inputs"] != ["tokens"] or not isinstance(tensors, dict) or not isinstance(nodes, list):
+        raise Invalid("a sealed model has one input, tokens, a table of tensors and a list of nodes")
+    if len(tensors) > limits.tensors:
+        raise Invalid(f"a sealed model has at most {limits.tensors} tensors, not {len(tensors)}")
+    if len(nodes) > limits.nodes:
+        raise Invalid(f"a sealed model has at most {limits.nodes} nodes, not {len(nodes)}")
     reader = _Reader(limits=limits)
     reader.define("tokens", None)
     for name, key in tensors.items():

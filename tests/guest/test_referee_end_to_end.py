@@ -19,8 +19,12 @@ from sandbox.guest import referee, sealed
 
 ROOT = Path(__file__).parents[2]
 FIELDS = {"version", "status", "val_bpb", "tokens", "bytes", "rows", "audit", "load_seconds", "audit_seconds",
-          "score_seconds", "nodes", "parameters", "device", "referee_sha256"}  # fmt: skip
-AUDIT = {"rows", "cuts", "moved", "max_abs_nats", "mean_abs_nats", "mean_signed_nats", "corrected_bpb", "power"}
+          "score_seconds", "confirm_seconds", "nodes", "parameters", "device", "sealed_sha256", "kept",
+          "referee_sha256"}  # fmt: skip
+AUDIT = {"level", "rows", "cuts", "moved", "allowed", "prefix_cells", "prefix_moved", "max_abs_nats", "mean_abs_nats",
+         "mean_signed_nats", "corrected_bpb", "corrected_error_bpb", "slack_bpb", "fraction", "escape_probability",
+         "caught_fraction", "power"}  # fmt: skip
+MAX_LINE = 4096  # what the host reads
 
 
 def start(folder, data, *more):
@@ -34,6 +38,7 @@ def verdict(process):
     """Return the one line and the exit code."""
     out, err = process.communicate(timeout=300)
     assert out.count(b"\n") == 1, (out, err)
+    assert len(out) <= MAX_LINE
     return json.loads(out), process.returncode
 
 
@@ -72,6 +77,7 @@ def test_an_honest_model_gets_its_true_score(name, tmp_path, data):
     assert (found["rows"], found["audit"]["cuts"], found["audit"]["moved"]) == (43, 86, 0)
     assert found["audit"]["max_abs_nats"] <= 1e-5
     assert found["referee_sha256"] == referee.own_sha256()
+    assert (found["sealed_sha256"], found["kept"]) == (sealed.read(folder).sha256, None)
 
 
 def test_the_gate_holds_torch_back(tmp_path, data, forge):
@@ -84,6 +90,21 @@ def test_the_gate_holds_torch_back(tmp_path, data, forge):
     (gate / "open").touch()
     found, code = verdict(process)
     assert (found["status"], code) == ("ok", 0)
+
+
+@pytest.mark.parametrize(
+    ("below", "level", "cuts"), [("1e9", "full", 100), ("0.001", "normal", 86), (None, "normal", 86)]
+)
+def test_what_could_become_the_champion_is_audited_again(tmp_path, data, forge, below, level, cuts):
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    if below is not None:
+        (gate / "confirm").write_text(below)
+    (gate / "open").touch()
+    found, code = verdict(start(forge.write(), data, "--gate", gate, "--confirm-rows", "100"))
+    assert (found["status"], code) == ("ok", 0)
+    assert (found["audit"]["level"], found["audit"]["cuts"]) == (level, cuts)
+    assert (found["confirm_seconds"] > 0.01) == (level == "full")
 
 
 def test_invalid_is_a_verdict(tmp_path, data, forge):

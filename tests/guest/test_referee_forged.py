@@ -157,7 +157,7 @@ def test_a_million_nodes(forge):
     started = time.monotonic()
     refuses(forge, "model.json has .* bytes; allowed are")
     refuses(forge, "at most 20000 nodes", graph_bytes=2**30)
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 240
 
 
 TEXTS = {
@@ -213,9 +213,10 @@ WEIGHTS = {
     "behind the end": (header({"a": entry([200], 0, 800)}, bytes(8)), "behind the end"),
     "tail": (header({"a": entry([2], 0, 8)}, bytes(9)), "does not end"),
     "negative": (header({"a": entry([-2], 0, 8)}, bytes(8)), "impossible shape"),
-    "overflow": (header({"a": entry([2**32, 2**32, 2**32], 0, 0)}, bytes(8)), "do not fit"),
+    "overflow": (header({"a": entry([2**32, 2**32, 2**32], 0, 0)}, bytes(8)), "more than 4294967296 elements"),
     "too large": (header({"a": entry([2**62], 0, 8)}, bytes(8)), "impossible shape"),
-    "rank": (header({"a": entry([1] * 40, 0, 4)}, bytes(4)), "impossible shape"),
+    "rank": (header({"a": entry([1] * 40, 0, 4)}, bytes(4)), "has 40 dimensions; allowed are 12"),
+    "nothing, but wide": (header({"a": entry([0, 2**39, 2**39], 0, 0)}), "more than 4294967296 elements"),
     "backwards": (header({"a": entry([2], 8, 0)}, bytes(8)), "do not fit"),
     "dtype": (header({"a": entry([2], 0, 8, "PICKLE")}, bytes(8)), "dtype"),
     "dtype list": (header({"a": entry([2], 0, 8, ["F32"])}, bytes(8)), "dtype"),
@@ -237,9 +238,10 @@ def test_booleans_are_made_zero_or_one(forge):
     forge.write()
     data = header({"mask": entry([4], 0, 4, "BOOL")}, bytes([0, 1, 2, 255]))
     (forge.directory / "model.safetensors").write_bytes(data)
-    from sandbox.guest.files import read_tensors
+    from sandbox.guest.files import read_plain_file, read_tensors
 
-    mask = read_tensors(forge.directory / "model.safetensors", Limits())["mask"]
+    data = read_plain_file(forge.directory / "model.safetensors", 1000)
+    mask = read_tensors(data, Limits())["mask"]
     assert mask.view(torch.uint8).tolist() == [0, 1, 1, 1]
 
 

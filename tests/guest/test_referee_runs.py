@@ -65,7 +65,7 @@ def test_integers_do_not_grow_without_end(forge, tokens):
     steps = [node("s0", "aten.sym_size.int", [ref("tokens"), 1], SCALAR)]
     steps += [node(f"s{i + 1}", "sym.mul", [ref(f"s{i}"), ref(f"s{i}")], SCALAR) for i in range(12)]
     forge.between(*steps)
-    with pytest.raises(Invalid, match="64-bit"):
+    with pytest.raises(Invalid, match="long integers"):
         run(forge, tokens)
 
 
@@ -104,6 +104,20 @@ def test_indices_out_of_bounds(forge, tokens, bad):
                   node("x", "aten.embedding.default", [ref("t0"), ref("i")], tensor(4, 8)))  # fmt: skip
     with pytest.raises(Invalid, match="failed"):
         run(forge, tokens)
+
+
+def test_a_kernels_message_tells_no_token(forge, tokens):
+    """An index that is computed from the rows comes back in the library's message, 63 bits of them at a time."""
+    big = node("i", "aten.mul.Tensor", [ref("tokens"), 123457], tensor(BATCH, SEQ, dtype="int64"))
+    forge.between(big, node("x", "aten.index_select.default", [ref("t0"), 0, ref("j")], tensor(BATCH * SEQ, 8)))
+    forge.document["nodes"].insert(-2, node("j", "aten.reshape.default", [ref("i"), [-1]],
+                                            tensor(BATCH * SEQ, dtype="int64")))  # fmt: skip
+    with pytest.raises(Invalid, match=r"node x \(aten.index_select.default\) failed") as caught:
+        run(forge, tokens)
+    assert not any(c.isdigit() for c in str(caught.value).partition("failed")[2])
+    with pytest.raises(Invalid) as caught:
+        worker.in_child(raising(KeyError("index 123457 of 99")), "work", 1000)
+    assert str(caught.value) == "KeyError: 'index # of #'"
 
 
 def attention(name, q, k, v, *more, **kwargs):

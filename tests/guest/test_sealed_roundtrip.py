@@ -33,6 +33,34 @@ def test_the_zoo_comes_back_bit_for_bit(name, tmp_path, tokens):
     assert torch.equal(restored.run(tokens), expected), "a second pass differs"
 
 
+class Normalised(torch.nn.Module):
+    """What PyTorch exports as native halves: batch normalisation by stored statistics, and weight normalisation."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Embedding(VOCAB, 16)
+        self.batch = torch.nn.BatchNorm1d(16)
+        normed = torch.nn.utils.parametrizations.weight_norm
+        self.rows = normed(torch.nn.Linear(16, 16))
+        self.whole = normed(torch.nn.Linear(16, VOCAB), dim=None)
+
+    def forward(self, tokens):
+        x = self.embed(tokens)
+        x = self.batch(x.transpose(1, 2)).transpose(1, 2)
+        return self.whole(self.rows(x).relu())
+
+
+def test_native_normalisations_are_sealed_as_plain_arithmetic(tmp_path, tokens):
+    torch.manual_seed(0)
+    model = Normalised()
+    for _ in range(3):
+        model(tokens)  # the running statistics move
+    sealed.write(sealed.capture(model, **SIZES), tmp_path)
+    restored = sealed.load(tmp_path, seq_len=SEQ, vocab_size=VOCAB)
+    with torch.no_grad():
+        torch.testing.assert_close(restored.run(tokens), model.eval()(tokens))
+
+
 def test_capture_leaves_the_model_as_it_was():
     model = build("gpt").train()
     model.mixers[1].eval()
