@@ -22,7 +22,10 @@ def proposer(tmp_path: Path, program: str, **options: object) -> CommandProposer
     return build({"lab": str(tmp_path), "command": [sys.executable, "-c", program], **options})
 
 
-DOUBLE = "from pathlib import Path; p = Path('train.py'); p.write_text(p.read_text().replace('1', '2')); print('twice the rate')"
+DOUBLE = (
+    "from pathlib import Path; p = Path('train.py'); text = p.read_text().replace('1', '2'); "
+    "p.write_text(text); print('twice the rate')"
+)
 
 
 class TestConformance(ProposerConformance):

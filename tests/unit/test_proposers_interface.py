@@ -17,7 +17,8 @@ def test_the_embedded_default_loads_without_a_key() -> None:
 
 
 def test_an_unknown_name_tells_the_known_ones() -> None:
-    with pytest.raises(UserError, match="no proposer 'anthopic'; the known ones are ablation, anthropic, command, hybrid, optuna, replay"):
+    known = "ablation, anthropic, command, hybrid, optuna, replay"
+    with pytest.raises(UserError, match=f"no proposer 'anthopic'; the known ones are {known}"):
         load("anthopic", {})
 
 
