@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 CUT = "…"
+_LOOKED_AT = 16  # times the limit
 
 # Printable by Unicode's book, yet blank or gluing in a terminal or a browser: they can hide text or
 # make two different texts look the same. str.isprintable() lets all of these pass.
@@ -24,13 +25,16 @@ def clean(text: str, limit: int, *, lines: bool = False, tail: bool = False) -> 
     """
     if limit < 1:
         raise ValueError(f"limit is {limit}; a text needs room for at least 1 character")
+    cut = len(text) > _LOOKED_AT * limit
+    if cut:  # a hostile text may have millions of characters; what cannot be shown is not looked at
+        text = text[-_LOOKED_AT * limit :] if tail else text[: _LOOKED_AT * limit]
     if not (text.isascii() and text.isprintable()):
         text = "".join(map(_visible, _collapse(text)))
     if not lines:
         text = " ".join(part for part in text.replace("\t", " ").split("\n") if part).strip()
-    if len(text) <= limit:
+    if len(text) <= limit and not cut:
         return text
-    return CUT + text[len(text) - limit + 1 :] if tail else text[: limit - 1] + CUT
+    return CUT + text[max(0, len(text) - limit + 1) :] if tail else text[: limit - 1] + CUT
 
 
 def _collapse(text: str) -> str:

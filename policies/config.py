@@ -47,7 +47,7 @@ class _SizeSection(_Switch):
     max_changed_lines: Count = 1_500
     max_literal_characters: Count = 4_096
     max_total_literal_characters: Count = 12_288
-    max_literal_information_bytes: Count = 4_096
+    max_literal_information_bytes: Count = 2_048
 
 
 class _SyntaxSection(_Switch):

@@ -34,7 +34,7 @@ class Size:
     max_changed_lines: int = 1_500
     max_literal_characters: int = 4_096
     max_total_literal_characters: int = 12_288
-    max_literal_information_bytes: int = 4_096
+    max_literal_information_bytes: int = 2_048
 
     SENTENCE: ClassVar[str] = "Has room for a program and none for memorised data: bytes, changed lines, and literals."
 

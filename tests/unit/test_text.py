@@ -70,3 +70,12 @@ def test_any_text_comes_out_bounded_and_printable(text: str, limit: int, lines: 
 def test_cleaning_twice_changes_nothing(text: str, lines: bool) -> None:
     once = clean(text, 5000, lines=lines)
     assert clean(once, 5000, lines=lines) == once
+
+
+@pytest.mark.parametrize("tail", [False, True])
+def test_no_more_is_looked_at_than_could_be_shown(tail: bool) -> None:
+    """A text that is overwritten again and again shrinks; what stands far away from the shown end is left out."""
+    text = "old\r" * 1_000_000 + "\x1b new"
+    assert len(clean(text, 50, tail=tail)) <= 50
+    assert clean(text, 50, tail=True) == "…\\x1b new"
+    assert clean("x" * 10_000_000, 10, tail=tail) in ("xxxxxxxxx…", "…xxxxxxxxx")
