@@ -215,7 +215,7 @@ def test_each_rule_of_the_verdict_stands_alone():
              "mean_abs_nats": 0.0, "mean_signed_nats": 0.0, "error_nats": 0.0}  # fmt: skip
     for change, sentence in (({}, None), ({"moved": 1}, "1 of 400"), ({"prefix_moved": 1}, "before the cuts"),
                              ({"mean_signed_nats": 2e-4}, "on average"), ({"mean_signed_nats": -2e-4}, "on average"),
-                             ({"mean_signed_nats": 9e-5}, None)):  # fmt: skip
+                             ({"mean_signed_nats": 9e-5}, None), ({"mean_abs_nats": 2e-4}, "other rows")):  # fmt: skip
         reason = audit.verdict(audit.Findings(**(quiet | change)), audit.FIXED)
         assert (reason is None) if sentence is None else (sentence in reason)
 

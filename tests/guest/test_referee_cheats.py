@@ -129,6 +129,15 @@ def test_cheats_that_know_the_audit_are_rejected(cheat):
     assert reason is not None, found
 
 
+def test_a_faint_coupling_of_all_rows_is_no_rounding():
+    """Found by fuzzing: in a bfloat16 graph each move passed as rounding, and the signs cancelled in the mean."""
+    model = Direct(lambda tokens, logits: logits + 0.05 * logits.softmax(0))
+    found, reason, _ = examine(model, allowed=audit.FIXED_HALF)
+    assert found.moved == 0
+    assert abs(found.mean_signed_nats) < audit.FIXED_HALF.mean_nats
+    assert "on average when only these changed" in reason
+
+
 def test_they_are_rejected_when_sealed_too(tmp_path):
     sealed.write(sealed.capture(Model(plausible_junction), batch_size=BATCH, seq_len=SEQ, vocab_size=VOCAB), tmp_path)
     assert examine(sealed.load(tmp_path))[1] is not None

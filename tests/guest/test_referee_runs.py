@@ -109,10 +109,10 @@ def test_indices_out_of_bounds(forge, tokens, bad):
 def test_a_kernels_message_tells_no_token(forge, tokens):
     """An index that is computed from the rows comes back in the library's message, 63 bits of them at a time."""
     big = node("i", "aten.mul.Tensor", [ref("tokens"), 123457], tensor(BATCH, SEQ, dtype="int64"))
-    forge.between(big, node("x", "aten.index_select.default", [ref("t0"), 0, ref("j")], tensor(BATCH * SEQ, 8)))
+    forge.between(big, node("x", "aten.index.Tensor", [ref("t0"), [ref("j")]], tensor(BATCH * SEQ, 8)))
     forge.document["nodes"].insert(-2, node("j", "aten.reshape.default", [ref("i"), [-1]],
                                             tensor(BATCH * SEQ, dtype="int64")))  # fmt: skip
-    with pytest.raises(Invalid, match=r"node x \(aten.index_select.default\) failed") as caught:
+    with pytest.raises(Invalid, match=r"node x \(aten.index.Tensor\) failed: IndexError: index # is out") as caught:
         run(forge, tokens)
     assert not any(c.isdigit() for c in str(caught.value).partition("failed")[2])
     with pytest.raises(Invalid) as caught:
