@@ -248,6 +248,7 @@ def selftest_attack(
     lab: LabOption = HERE,
     quick: Annotated[bool, typer.Option("--quick", help="A few of every kind, in a few minutes.")] = False,
     only: Annotated[str, typer.Option(help="Only attacks whose name holds this.")] = "",
+    table: Annotated[Path | None, typer.Option(help="A Markdown page with marks to put the table between.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the attacks of the corpus in this lab's sandbox, policies off. Exits with 1 when one of them succeeds."""
@@ -256,7 +257,7 @@ def selftest_attack(
 
     with _stopping() as stop:
         rows = attack_lab(lab, quick=quick, only=only or None, stop=stop)
-        all_held = findings.attacks(rows, Console(), as_json=as_json)
+        all_held = findings.attacks(rows, Console(), as_json=as_json, page=table)
     if stop():
         raise Cancelled
     sys.exit(0 if all_held else 1)

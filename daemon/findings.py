@@ -11,6 +11,8 @@ from rich.markup import escape
 
 from daemon import selftest
 from daemon.doctor import Check
+from daemon.files import write_atomically
+from daemon.model import UserError
 from daemon.output import print_json
 from daemon.selftest import AttackResult
 from daemon.text import clean
@@ -71,8 +73,12 @@ def checks(found: Iterable[Check], console: Console, *, as_json: bool) -> None:
         console.print(f"{mark} {check.name:<12s} {escape(clean(check.detail, 600))}", highlight=False, soft_wrap=True)
 
 
-def attacks(found: Iterable[AttackResult], console: Console, *, as_json: bool) -> bool:
-    """The attacks as they come in, a line each, and the tally; returns whether every one was answered as expected."""
+def attacks(found: Iterable[AttackResult], console: Console, *, as_json: bool, page: Path | None = None) -> bool:
+    """The attacks as they come in, a line each, and the tally; returns whether every one was answered as expected.
+
+    Raises:
+        UserError: ``page`` has no place for the table.
+    """
     rows = []
     for row in found:
         rows.append(row)
@@ -84,7 +90,17 @@ def attacks(found: Iterable[AttackResult], console: Console, *, as_json: bool) -
         print_json({"attacks": [dict(selftest.facts(row)) for row in rows]})
     else:
         console.print(escape(selftest.tally(rows)), highlight=False, soft_wrap=True)
+    if page is not None:
+        _put_table(page, rows)
     return bool(rows) and all(row.correct and row.policies_correct for row in rows)
+
+
+def _put_table(page: Path, rows: Sequence[AttackResult]) -> None:
+    try:
+        text = selftest.inserted(page.read_text(encoding="utf-8"), selftest.render(rows))
+    except ValueError as error:
+        raise UserError(f"{page}: {error}") from error
+    write_atomically(page, text.encode())
 
 
 def self_check(report: Report, console: Console, *, as_json: bool) -> None:

@@ -63,7 +63,8 @@ class ReplayProposer:
             UserError: a file cannot be read, or the folder is gone.
         """
         files = self._files()
-        played = sum(1 for e in context.history if e.proposal is not None and e.proposal.proposer == NAME)
+        known = (*context.history, *context.pending)
+        played = sum(1 for e in known if e.proposal is not None and e.proposal.proposer == NAME)
         if played >= len(files):
             raise NothingToPropose(f"all {len(files)} files of {self._folder} were played")
         entry = files[played]

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from specs import REPOSITORY
 
+from daemon.selftest import report
+from sandbox.versions import ADVISORIES
+
 HOST = [p for folder in ("daemon", "policies", "sandbox") for p in (REPOSITORY / folder).rglob("*.py")]
 GUEST = sorted((REPOSITORY / "sandbox" / "guest").glob("*.py"))
 TRUSTED = [p for p in HOST if p not in GUEST]
@@ -81,3 +84,10 @@ def test_no_function_runs_off_the_screen() -> None:
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno > 50
     ]
     assert long == []
+
+
+def test_the_boundary_page_names_every_advisory_and_holds_the_table_of_attacks() -> None:
+    page = (REPOSITORY / "docs" / "boundary.md").read_text()
+    assert [advisory.cve for advisory in ADVISORIES if advisory.cve not in page] == []
+    begin, end = page.index(report.BEGIN), page.index(report.END)
+    assert page[begin:end].count("\n|") > 90

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from proposer_conformance import ProposerConformance, after, context_of
+from proposer_conformance import ProposerConformance, after, closed, context_of
 
 from daemon.model import MAX_HYPOTHESIS_CHARACTERS, OurFault, Proposal, UserError
 from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed, Proposer, load
-from daemon.proposers.replay import MAX_FILE_BYTES
+from daemon.proposers.replay import MAX_FILE_BYTES, ReplayProposer
 from daemon.proposers.scripted import ScriptedProposer
 from policies.interface import PLAIN_TRAIN_PY, Named
 
@@ -164,3 +164,13 @@ def test_a_folder_without_train_py_and_a_pipe_are_no_entries(folder: Path) -> No
     (folder / "00-notes").mkdir()
     os.mkfifo(folder / "00.py")
     assert proposals(folder, 1).hypothesis == "Twice as wide."
+
+
+def test_what_is_being_tried_meanwhile_is_not_proposed_again(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        (tmp_path / f"{name}.py").write_text(f"x = {name}\n")
+    proposer = ReplayProposer(tmp_path)
+    context = context_of(b"x = 0\n")
+    first = proposer.propose(context)
+    running = replace(closed(1, first.patch.train_py, None, proposer="replay"), outcome=None)
+    assert proposer.propose(replace(context, pending=(running,))).patch.train_py == b"x = 2\n"
