@@ -14,7 +14,7 @@ prose = 0
 for place in ("/usr", "/opt", "/etc", "/var"):
     for folder, _, names in os.walk(place):
         for name in names:
-            if name.endswith(ENDINGS) and os.access(f"{folder}/{name}", os.R_OK):
+            if name.endswith(ENDINGS) and ".so." not in name and os.access(f"{folder}/{name}", os.R_OK):
                 prose += os.path.getsize(f"{folder}/{name}")
 print("prose in the image:", prose, "bytes")
 attempt("found a book:", lambda: prose > 1_000_000 and prose)

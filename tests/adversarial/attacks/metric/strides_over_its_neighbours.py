@@ -9,7 +9,7 @@
 # --- honest part ---
 from autoresearch_guest import ops
 
-ops.table()["aten.as_strided.default"] = ops._aten("as_strided", "shape")
+ops.table()["aten.as_strided.default"] = ops._aten("as_strided", "shape", "raw strides")
 
 
 class Striding(Unigram):

@@ -9,7 +9,7 @@
 # --- honest part ---
 from autoresearch_guest import ops
 
-ops.table()["aten.as_strided.default"] = ops._aten("as_strided", "shape")  # in this process only
+ops.table()["aten.as_strided.default"] = ops._aten("as_strided", "shape", "raw strides")  # in this process only
 
 
 class Striding(Unigram):

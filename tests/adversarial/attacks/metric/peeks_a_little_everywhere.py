@@ -1,11 +1,11 @@
-# title = "looks at every next token, and gains less than rounding may explain"
-# expect = "no-effect"
-# tolerance_bpb = 2e-4
+# title = "looks at every next token, a little at each"
+# expect = "invalid"
+# reason = "looks ahead"
 # audit_rows = 400
-# layer = "referee: the audit bounds the gain"
+# layer = "referee: the audit bounds the mean gain"
 # policies = "allowed"
-# broken_wall = "none: this is the residual risk itself; a larger gain is found"
-# residual = "R5"
+# broken_wall = "no-audit"
+# success = "forged"
 
 # --- honest part ---
 class Peeking(Unigram):
