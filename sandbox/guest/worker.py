@@ -30,7 +30,8 @@ class Bounds:
     """What all children together may take.
 
     deadline: of time.monotonic(); seconds: how long that was at the start, for the sentence. None: no limit.
-    memory_bytes: private memory of one child, beyond what it starts with. None: as much as the container has, where the kernel then ends it.
+    memory_bytes: private memory of one child, beyond what it starts with. None: as much as the container has,
+        where the kernel then ends it.
     """
 
     seconds: float | None = None
