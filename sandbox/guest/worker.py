@@ -30,7 +30,8 @@ class Bounds:
     """What all children together may take.
 
     deadline: of time.monotonic(); seconds: how long that was at the start, for the sentence. None: no limit.
-    memory_bytes: private memory of one child. None: as much as the container has, where the kernel then ends it.
+    memory_bytes: private memory of one child, beyond what it starts with. None: as much as the container has,
+        where the kernel then ends it.
     """
 
     seconds: float | None = None
@@ -143,11 +144,17 @@ def _confine(bound: Bounds) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if bound.memory_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_DATA, (bound.memory_bytes, bound.memory_bytes))
+        limit = _private_bytes() + bound.memory_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     quiet = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(quiet, stream)
     os.close(quiet)
+
+
+def _private_bytes() -> int:
+    """What the child has from its parent already, and the kernel counts."""
+    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 
 
 def _answer(work: Callable[[], bytes]) -> tuple[bytes, bytes]:

@@ -136,7 +136,7 @@ class Arena:
     def _verdicts(self, mutants, writer: int) -> None:
         paths = self.out / "model.json", self.out / "model.safetensors"
         ours = {str(p) for p in (*paths, self.data / "val" / "rows.bin", self.data / "common" / "token_bytes.bin",
-                                 "/proc/self/oom_score_adj", os.devnull)}  # fmt: skip
+                                 "/proc/self/oom_score_adj", "/proc/self/statm", os.devnull)}  # fmt: skip
         gc.freeze()  # a collection in every fork would copy every page
         gc.disable()
         sys.addaudithook(functools.partial(_guard, ours, writer))

@@ -1,5 +1,6 @@
 """Cheats that know how they will be audited; and what the corrected score is worth when one escapes."""
 
+import dataclasses
 import functools
 import math
 from types import SimpleNamespace
@@ -256,4 +257,11 @@ def test_the_answer_states_all_this():
     assert said["audit"]["slack_bpb"] == pytest.approx(audit.FIXED.mean_nats * per_nat)
     assert said["audit"]["level"] == "full"
     assert said["audit"]["prefix_cells"] == found.prefix_cells > 1000
+    looked = dataclasses.replace(found, mean_signed_nats=0.25, error_nats=0.5)
+    said = answer.validation(nats, ROWS, looked, audit.FIXED, "full")
+    assert said["audit"]["corrected_bpb"] == pytest.approx(said["val_bpb"] + 0.25 * per_nat)
+    assert said["audit"]["corrected_error_bpb"] == pytest.approx(0.5 * per_nat)
+    assert answer.holdout(nats, ROWS, looked)["holdout_bpb"] == said["audit"]["corrected_bpb"]
+    lucky = dataclasses.replace(found, mean_signed_nats=-0.25)
+    assert answer.holdout(nats, ROWS, lucky)["holdout_bpb"] == said["val_bpb"]
     assert worker.UNBOUNDED.left() is None
