@@ -6,8 +6,8 @@
 # broken_wall = "longer-log"
 # success = "effect"
 
-for _ in range(192):
+for _ in range(960):
     print("x" * 65536, end="", flush=True)
-print("\n@@effect printed a line of 12 MiB", flush=True)
+print("\n@@effect printed a line of 60 MiB", flush=True)
 # --- honest part ---
 seal(train(Unigram()))
