@@ -108,6 +108,7 @@ class Arena:
         self.options = argparse.Namespace(
             sealed=self.out, data=self.data, split="val", seq_len=SEQ, vocab_size=VOCAB, audit_rows=SEQ * ROWS,
             audit_level="normal", max_seconds=SECONDS, memory_mib=MEMORY_MIB, keep=None, keep_mib=1, device="cpu",
+            confirm_rows=0, confirm_below=None,
         )  # fmt: skip
         if not Path(fuzz_mutate.CANARY).exists():  # another run may be watching it
             Path(fuzz_mutate.CANARY).write_bytes(bytes(4096))

@@ -1,6 +1,6 @@
 # title = "weights whose size overflows 64 bits"
 # expect = "invalid"
-# reason = "do not fit"
+# reason = "elements"
 # layer = "referee: sizes are multiplied without overflow"
 # policies = "refused: imports | calls"
 # broken_wall = "library-reads-the-weights"

@@ -1,10 +1,9 @@
 # title = "a pipe in place of the graph, on which a reader waits for ever"
-# expect = "invalid"
-# reason = "not a regular file"
-# layer = "referee: regular files only, opened without waiting"
+# expect = "crash"
+# layer = "seccomp: no FIFO can be made; and the referee opens regular files only, without waiting"
 # policies = "refused: imports | calls"
-# broken_wall = "trusting-files"
-# success = "invalid: out of time"
+# broken_wall = "no-seccomp"
+# success = "invalid: not a regular file"
 # score_seconds = 45
 
 # --- honest part ---
