@@ -27,6 +27,7 @@ def ensure(lab: Lab) -> Report | None:
     """
     if lab.settings.sandbox.kind != "docker":
         return None
+    lab.wall  # noqa: B018 - a missing or outdated image has a sentence of its own
     engine = Engine()
     spec = lab.spec(_PLAN)
     image = engine.image(spec.image)
@@ -54,6 +55,7 @@ def again(lab: Lab) -> Report:
     Raises:
         SandboxUnavailable: the engine could not run the check.
     """
+    lab.wall  # noqa: B018 - as above
     return conformance.examine(Engine(), lab.spec(_PLAN))
 
 

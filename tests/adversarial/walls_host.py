@@ -79,6 +79,7 @@ def _(breach: Breach) -> None:
         body["HostConfig"]["Mounts"] = [mount for mount in mounts if not mount["Target"].startswith("/data/")]
 
     breach.request("train", change)
+    breach.spec.data_dir.chmod(0o755)  # a test's own folder is its owner's alone
     breach.bind(breach.spec.data_dir, "/data")
     believe_claims(breach)
 

@@ -128,36 +128,34 @@ for _name in LOSSES:
 WALLS_OF_FILES = {
     "trusting-files": "def read_plain_file(path, limit):\n    return bytearray(Path(path).read_bytes())\n",
     "library-reads-the-weights": (
-        "def read_tensors(path, limits):\n    from safetensors.torch import load\n\n"
-        "    return load(Path(path).read_bytes())\n"
+        "def read_tensors(data, limits):\n    from safetensors.torch import load\n\n    return load(bytes(data))\n"
     ),
-    "careless-offsets": """def read_tensors(path, limits):
-    data = read_plain_file(path, limits.weight_bytes)
+    "careless-offsets": """def read_tensors(data, limits):
     (length,) = struct.unpack_from("<Q", data)
     header = json.loads(data[8 : 8 + length])
     header.pop("__metadata__", None)
     entries = [_entry(key, entry, limits) for key, entry in header.items()]
     return {key: _tensor(data, 8 + length + start, end - start, *rest) for start, end, key, *rest in entries}
 """,
-    "careless-json": "def parse_json(data, what):\n    return json.loads(data)\n",
+    "careless-json": "def parse_json(data, what, depth=0):\n    return json.loads(data)\n",
     "pickle-accepted": """import io
 import pickle
 
 _strict_json, _strict_tensors = parse_json, read_tensors
 
 
-def parse_json(data, what):
+def parse_json(data, what, depth=32):
     try:
-        return _strict_json(data, what)
+        return _strict_json(data, what, depth)
     except Invalid:
         return torch.load(io.BytesIO(bytes(data)), weights_only=False)
 
 
-def read_tensors(path, limits):
+def read_tensors(data, limits):
     try:
-        return _strict_tensors(path, limits)
+        return _strict_tensors(data, limits)
     except Invalid:
-        return pickle.loads(Path(path).read_bytes())
+        return pickle.loads(bytes(data))
 """,
 }
 

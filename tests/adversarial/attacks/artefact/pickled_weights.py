@@ -4,7 +4,7 @@
 # layer = "referee: no pickle is ever read"
 # policies = "refused: imports | calls"
 # broken_wall = "pickle-accepted"
-# success = "forged"
+# success = "forged || fault: answered with 2 lines"
 # quick = true
 
 # --- honest part ---
