@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from daemon.model import UserError
 from daemon.text import clean
+from policies.config import UniqueKeys
 
 MAX_BYTES = 65_536
 MAX_FRONT_MATTER = 4_096  # characters
@@ -146,20 +146,13 @@ def _knobs(front: str) -> Knobs:
         raise UserError(f"the front matter of program.md: {_explain(error)}") from error
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses what YAML would take in silence: a key that stands twice, and aliases, which hide what is meant."""
+class _Loader(UniqueKeys):
+    """Refuses aliases too, which hide what is meant."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.composer.ComposerError(problem="aliases are not allowed here")
         return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(problem=f"the key {key!r} stands twice")
-        return super().construct_mapping(node, deep)
 
 
 def _explain(error: ValidationError) -> str:

@@ -125,7 +125,7 @@ def _read(text: str) -> _PolicyFile:
     if len(text) > MAX_CHARACTERS:
         raise PolicyError(f"policy.yaml has more than {MAX_CHARACTERS} characters")
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        content = yaml.load(text, Loader=UniqueKeys)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
         raise PolicyError(f"policy.yaml is not valid YAML: {_flat(error)}") from error
     if not isinstance(content, dict):
@@ -136,8 +136,8 @@ def _read(text: str) -> _PolicyFile:
         raise PolicyError(f"policy.yaml: {_explain(error)}") from error
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML lets a later key override an earlier one in silence; in a policy that is refused."""
+class UniqueKeys(yaml.SafeLoader):
+    """YAML lets a later key override an earlier one in silence; here that is refused."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
