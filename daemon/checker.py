@@ -236,7 +236,10 @@ def _verdict(answer: Mapping[str, Any]) -> Verdict:
     fingerprint = str(answer["fingerprint"])
     if fingerprint and not (len(fingerprint) == 64 and set(fingerprint) <= set("0123456789abcdef")):
         raise ValueError("the fingerprint is no sha256")
-    return Verdict(rules=rules, findings=findings, fingerprint=fingerprint)
+    saved_nodes = answer["saved_nodes"]
+    if not (type(saved_nodes) is int and abs(saved_nodes) < 2**31):
+        raise ValueError("the number of nodes is none")
+    return Verdict(rules=rules, findings=findings, fingerprint=fingerprint, saved_nodes=saved_nodes)
 
 
 def _finding(item: Mapping[str, Any]) -> Finding:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from daemon.model import Decision, Outcome, TrialResult, TrialStatus
+from daemon.model import Decision, Experiment, Outcome, Summary, TrialResult, TrialStatus
 from policies.interface import Verdict
 
 # A correction beyond this is mentioned in the reason. An honest model's is 0 or, in bfloat16, rounding far below.
 MATERIAL_BPB = 1e-4
+MIN_SAVED_NODES = 10
 
 _DECISION_OF_STATUS = {
     TrialStatus.CRASH: Decision.CRASH,
@@ -57,16 +58,24 @@ class Noise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What a rule judges: the mean audited score (bits per byte) over all its trials, every one of them scored."""
+    """What a rule judges: the mean audited score (bits per byte) over all its trials, every one of them scored.
+
+    ``saved_nodes`` is by how many nodes its syntax tree is smaller than the champion's.
+    """
 
     bpb: float
     runs: int
+    saved_nodes: int = 0
 
 
 class Rule(Protocol):
     """How sure one must be. Pure; a better score must never be judged worse."""
 
     def judge(self, champion_bpb: float, candidate: Candidate, noise: Noise | None) -> Answer: ...
+
+    def reach(self, champion_bpb: float) -> float:
+        """The highest score (bits per byte) that may still be kept: what is at or below it deserves a second audit."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +96,43 @@ class Greedy:
             return Discard(reason=f"better by only {gain:.6f} bits per byte; {self.min_gain_bpb:g} count as a gain")
         return Discard(reason=f"worse by {-gain:.6f} bits per byte" if gain < 0 else "no better than the champion")
 
+    def reach(self, champion_bpb: float) -> float:
+        return champion_bpb
 
-def decide(champion_bpb: float | None, trials: Sequence[TrialResult], noise: Noise | None, rule: Rule) -> Answer:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simpler:
+    """Another rule, and beside it: an equal score with less program is a keep.
+
+    Equal is no worse than the score to beat by ``equal_bpb``; that score stays as it is, so a row of such keeps cannot
+    walk away from it. Less is ``MIN_SAVED_NODES`` nodes of the syntax tree, about a plain line.
+    """
+
+    rule: Rule
+    equal_bpb: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.equal_bpb < math.inf:
+            raise ValueError(f"equal_bpb is {self.equal_bpb}, but must be 0 or more")
+
+    def judge(self, champion_bpb: float, candidate: Candidate, noise: Noise | None) -> Answer:
+        answer = self.rule.judge(champion_bpb, candidate, noise)
+        if candidate.saved_nodes < MIN_SAVED_NODES or candidate.bpb > self.reach(champion_bpb):
+            return answer
+        if not isinstance(answer, Discard):
+            return answer
+        return Keep(
+            reason=f"simpler by {candidate.saved_nodes} syntax nodes at an equal score "
+            f"({champion_bpb:.6f} → {candidate.bpb:.6f}; up to {self.equal_bpb:g} is equal)"
+        )
+
+    def reach(self, champion_bpb: float) -> float:
+        return max(self.rule.reach(champion_bpb), champion_bpb + self.equal_bpb)
+
+
+def decide(
+    champion_bpb: float | None, trials: Sequence[TrialResult], noise: Noise | None, rule: Rule, saved_nodes: int = 0
+) -> Answer:
     """Judge a candidate by its trials; ``champion_bpb`` is None for a baseline, which need only be scored.
 
     Nothing without a finite audited score in every trial is ever kept, whatever the rule says.
@@ -103,8 +147,23 @@ def decide(champion_bpb: float | None, trials: Sequence[TrialResult], noise: Noi
         return Keep(reason=f"the baseline, {bpb:.6f} bits per byte{_correction(trials)}")
     if not math.isfinite(champion_bpb):
         return Discard(reason="the champion has no finite score to compare with")
-    answer = rule.judge(champion_bpb, Candidate(bpb=bpb, runs=len(trials)), noise)
+    answer = rule.judge(champion_bpb, Candidate(bpb=bpb, runs=len(trials), saved_nodes=saved_nodes), noise)
     return _with_reason(answer, answer.reason + _correction(trials))
+
+
+def to_beat(champion: Experiment, rows: Iterable[Summary]) -> float:
+    """The best score since the baseline that ``champion`` descends from; ``rows`` in order.
+
+    It is the champion's own unless that one was kept for being simpler, which must not lower the bar.
+    """
+    earlier: list[float] = []
+    for row in rows:
+        if row.decision is Decision.KEEP and row.val_bpb is not None and row.number < champion.number:
+            earlier = [row.val_bpb] if row.champion is None else [*earlier, row.val_bpb]
+    own = audited_bpb(champion.trials)
+    if own is None or champion.champion is None:
+        return math.nan if own is None else own
+    return min([own, *earlier])
 
 
 def audited_bpb(trials: Sequence[TrialResult]) -> float | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from daemon.ahead import Next
-from daemon.decide import Replicate, Rule, audited_bpb, decide, outcome_of
+from daemon.decide import Replicate, Rule, decide, outcome_of, to_beat
 from daemon.ledger import Committed, Interrupted, Ledger, TrialStarted
 from daemon.model import (
     Arena,
@@ -149,7 +150,8 @@ class Loop:
                 experiment = self._one_trial(experiment, champion)
                 if (trial := experiment.trials[-1]).status is not TrialStatus.OK:
                     return experiment, outcome_of(trial)
-            answer = decide(audited_bpb(champion.trials) if champion else None, experiment.trials, None, self.rule)
+            saved = experiment.verdict.saved_nodes if experiment.verdict else 0
+            answer = decide(self._to_beat(champion), experiment.trials, None, self.rule, saved)
             if not isinstance(answer, Replicate):
                 return experiment, outcome_of(answer)
             wanted = answer.runs
@@ -163,7 +165,7 @@ class Loop:
             run_id=f"{experiment.number:05d}-{attempt}",
             seed=seed,
             free_startup_seconds=None if experiment.champion is None else self._free_startup_seconds(),
-            confirm_below=audited_bpb(champion.trials) if champion else None,
+            confirm_below=self._reach(champion),
         )
         experiment = self.ledger.add(experiment, TrialStarted(seed=seed))
         try:
@@ -175,6 +177,14 @@ class Loop:
             self.ledger.add(experiment, Interrupted(reason=str(fault)[:300]))
             raise
         return self.ledger.add(experiment, result)
+
+    def _to_beat(self, champion: Experiment | None) -> float | None:
+        return to_beat(champion, self._summaries()) if champion else None
+
+    def _reach(self, champion: Experiment | None) -> float | None:
+        """Scores below this could be kept; the referee then looks a second time."""
+        bar = self._to_beat(champion)
+        return math.nextafter(self.rule.reach(bar), math.inf) if bar is not None else None
 
     def _listener(self, experiment: Experiment, champion: Experiment | None) -> Listener:
         def on_phase(phase: str, seconds: float) -> None:

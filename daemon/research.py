@@ -18,7 +18,7 @@ from daemon.checking import policy_text
 from daemon.console import ConsoleObserver
 from daemon.cost import Caps
 from daemon.credentials import KeySource
-from daemon.decide import Greedy
+from daemon.decide import Greedy, Rule, Simpler
 from daemon.files import private_folder
 from daemon.lab import Lab
 from daemon.lab_desk import desk_of
@@ -31,6 +31,7 @@ from daemon.payload import root
 from daemon.program_watch import ProgramWatch
 from daemon.proposers import interface as proposers
 from daemon.proposing import Source
+from daemon.settings import DecideSettings
 from daemon.text import clean
 from daemon.trial import Listener, SerialExecutor, TrialPlan, run_trial
 from sandbox import preflight
@@ -89,13 +90,18 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag, source
         check=checker.check,
         executor=SerialExecutor(lab.wall.sandbox),
         plan=lab.spec,
-        rule=Greedy(min_gain_bpb=settings.decide.min_gain_bpb),
+        rule=_rule(settings.decide),
         train_seed=settings.decide.train_seed,
         startup_margin_seconds=settings.time.startup_margin_seconds,
         observers=observers,
         cancel=stop,
         sleep=stop.wait,
     )
+
+
+def _rule(settings: DecideSettings) -> Rule:
+    greedy = Greedy(min_gain_bpb=settings.min_gain_bpb)
+    return Simpler(rule=greedy, equal_bpb=settings.equal_bpb) if settings.simpler else greedy
 
 
 def _source(

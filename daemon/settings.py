@@ -95,6 +95,8 @@ class DecideSettings(_Section):
 
     rule: Literal["greedy"] = "greedy"
     min_gain_bpb: Annotated[float, Field(ge=0)] = 0.0
+    simpler: bool = True
+    equal_bpb: Annotated[float, Field(ge=0)] = 0.0
     train_seed: Annotated[int, Field(ge=0, lt=2**31)] = 1337
 
 
@@ -193,6 +195,7 @@ _DEFAULTS: dict[str, dict[str, object]] = {
         "audit_rows": 400,
         "confirm_rows": 2000,
         "min_gain_bpb": 0.005,
+        "equal_bpb": 0.005,
     },
     "gpu": {
         "train_seconds": 300.0,
@@ -208,5 +211,6 @@ _DEFAULTS: dict[str, dict[str, object]] = {
         "audit_rows": 2048,
         "confirm_rows": 16384,
         "min_gain_bpb": 0.0005,
+        "equal_bpb": 0.0005,
     },
 }

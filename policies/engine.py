@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 
-from policies.history import fingerprint
+from policies.history import identity
 from policies.interface import Finding, Policy, Submission, Verdict
 
 MAX_FINDINGS_PER_RULE = 20
@@ -15,7 +15,9 @@ def check(submission: Submission, rules: Sequence[Policy]) -> Verdict:
     """Return what all rules find in ``submission``."""
     findings = tuple(finding for rule in rules for finding in _ask(rule, submission))
     names = tuple(rule.name for rule in rules)
-    return Verdict(rules=names, findings=findings, fingerprint=fingerprint(submission.patch))
+    program, base = identity(submission.patch), identity(submission.base)
+    saved = base.nodes - program.nodes if submission.base and base.nodes and program.nodes else 0
+    return Verdict(rules=names, findings=findings, fingerprint=program.fingerprint, saved_nodes=saved)
 
 
 def _ask(rule: Policy, submission: Submission) -> list[Finding]:

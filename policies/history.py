@@ -28,10 +28,10 @@ class History:
         return "history"
 
     def check(self, submission: Submission) -> Sequence[Finding]:
-        mine = fingerprint(submission.patch)
+        mine = identity(submission.patch).fingerprint
         if not mine:
             return [_finding("cannot be compared with earlier programs: it does not parse", "mend the syntax")]
-        if submission.base and mine == fingerprint(submission.base):
+        if submission.base and mine == identity(submission.base).fingerprint:
             message = "changes nothing but white space, comments and docstrings"
             return [_finding(message, "change what the program does")]
         if earlier := submission.tried.get(mine):
@@ -44,24 +44,38 @@ def _finding(message: str, instead: str) -> Finding:
     return Finding(rule="history", line=0, column=0, message=message, instead=instead)
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What stands for a program whatever its layout, comments and docstrings are.
+
+    ``fingerprint`` is a sha256 over the syntax tree, ``nodes`` the number of its nodes; empty and 0 without a tree.
+    """
+
+    fingerprint: str = ""
+    nodes: int = 0
+
+
 @lru_cache(maxsize=4)  # a night's checks share their base
-def fingerprint(patch: bytes) -> str:
-    """sha256 over the syntax tree without positions, docstrings and idle statements; empty when there is no tree."""
+def identity(patch: bytes) -> Identity:
+    """The identity of a program, without positions, docstrings and idle statements."""
     try:
         tree = parse(patch)
     except Unparsable:
-        return ""
-    text = "\0".join(_parts(tree))
-    return hashlib.sha256(_FORM + text.encode("utf-8", errors="surrogatepass")).hexdigest()
+        return Identity()
+    parts, nodes = _parts(tree)
+    content = _FORM + "\0".join(parts).encode("utf-8", errors="surrogatepass")
+    return Identity(hashlib.sha256(content).hexdigest(), nodes)
 
 
-def _parts(tree: ast.AST) -> list[str]:
-    """The tree as a sequence of words, in prefix order and without recursion. What is empty is left out, so that a
-    later Python, whose nodes have more fields, gives the same fingerprint."""
+def _parts(tree: ast.AST) -> tuple[list[str], int]:
+    """The tree as a sequence of words, in prefix order and without recursion, and how many nodes it has. What is empty
+    is left out, so that a later Python, whose nodes have more fields, gives the same fingerprint."""
     parts: list[str] = []
+    nodes = 0
     work: list[object] = [tree]
     while work:
         item = work.pop()
+        nodes += isinstance(item, ast.AST)
         if isinstance(item, ast.Constant):
             parts.append(f"{type(item.value).__name__} {_value(item.value)}")
         elif isinstance(item, ast.AST):
@@ -76,7 +90,7 @@ def _parts(tree: ast.AST) -> list[str]:
             work.extend(part for part in reversed(item) if not _idle(part))
         else:
             parts.append(str(item))
-    return parts
+    return parts, nodes
 
 
 _END = ")"

@@ -156,12 +156,19 @@ def _verdict(value: Verdict) -> Json:
     payload: Json = {"findings": [asdict(finding) for finding in value.findings], "rules": list(value.rules)}
     if value.fingerprint:  # left out where there is none, as before there was such a thing
         payload["fingerprint"] = value.fingerprint
+    if value.saved_nodes:
+        payload["saved_nodes"] = value.saved_nodes
     return payload
 
 
 def _read_verdict(payload: Json) -> Verdict:
     findings = tuple(Finding(**finding) for finding in payload["findings"])
-    return Verdict(rules=tuple(payload["rules"]), findings=findings, fingerprint=payload.get("fingerprint", ""))
+    return Verdict(
+        rules=tuple(payload["rules"]),
+        findings=findings,
+        fingerprint=payload.get("fingerprint", ""),
+        saved_nodes=payload.get("saved_nodes", 0),
+    )
 
 
 _PLAIN = ("reason", "seed", "exit_code", "log_tail")

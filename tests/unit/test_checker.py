@@ -133,6 +133,7 @@ def test_a_bomb_costs_one_refusal(checker: Checker, bomb: bytes) -> None:
         ("os.write(1, b'\\xff\\xff\\xff\\xff'); time.sleep(600)", "answered with more than"),
         ("os.write(1, b'\\0\\0\\1'); time.sleep(600)", "did not end within 1 s"),
         ("return Verdict(rules=('r',), findings=(), fingerprint='../x')", "gave an answer that cannot be read"),
+        ("return Verdict(rules=('r',), findings=(), saved_nodes='many')", "gave an answer that cannot be read"),
     ],
 )
 def test_a_child_that_fails_refuses_and_the_next_check_has_a_new_one(judge: str, why: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from values import ALLOWED, CRASH, REFUSED, SCORE, TRIAL, scored
+from values import ALLOWED, CRASH, REFUSED, SCORE, TRIAL, experiment, scored, summary
 
 from daemon.decide import (
     Answer,
@@ -18,11 +18,13 @@ from daemon.decide import (
     Keep,
     Noise,
     Replicate,
+    Simpler,
     audited_bpb,
     decide,
     outcome_of,
+    to_beat,
 )
-from daemon.model import Decision, TrialResult, TrialStatus
+from daemon.model import Decision, Summary, TrialResult, TrialStatus
 from policies.interface import Verdict
 
 GREEDY = Greedy(min_gain_bpb=0.01)
@@ -76,6 +78,9 @@ def test_the_rule_is_asked_and_its_answer_is_passed_on() -> None:
             assert (champion_bpb, candidate.runs) == (1.5, 2)
             return Replicate(runs=3, reason="within the noise")
 
+        def reach(self, champion_bpb: float) -> float:
+            return champion_bpb
+
     answer = decide(1.5, [audited(1.2, 1.4), even(1.4)], None, Unsure())
     assert isinstance(answer, Replicate)
     assert answer.runs == 3
@@ -88,9 +93,68 @@ def test_a_senseless_minimum_is_refused(gain: float) -> None:
         Greedy(min_gain_bpb=gain)
 
 
-ANY = st.floats() | st.none()
 FINITE = st.floats(-1e300, 1e300, allow_subnormal=False)
 GAINS = st.floats(0, 10)
+SIMPLER = Simpler(rule=GREEDY, equal_bpb=0.002)
+
+
+@pytest.mark.parametrize(
+    ("bpb", "saved_nodes", "kept"),
+    [
+        (1.5, 10, True),
+        (1.502, 10, True),  # as much worse as counts for equal
+        (1.5021, 10, False),
+        (1.495, 10, True),  # a gain too small to count, and simpler
+        (1.5, 9, False),  # not a line less
+        (1.5, -300, False),
+        (1.48, -300, True),  # a gain needs no simplicity
+    ],
+)
+def test_an_equal_score_with_less_program_is_a_keep(bpb: float, saved_nodes: int, kept: bool) -> None:
+    assert isinstance(decide(1.5, [even(bpb)], None, SIMPLER, saved_nodes), Keep if kept else Discard)
+
+
+def test_the_reason_says_how_much_simpler() -> None:
+    answer = decide(1.5, [even(1.501)], None, SIMPLER, 100)
+    assert answer.reason.startswith("simpler by 100 syntax nodes at an equal score (1.500000 → 1.501000")
+
+
+def test_a_row_of_simpler_champions_does_not_lower_the_bar() -> None:
+    """Each is judged by the best since the baseline, not by the last, which may be a little worse."""
+
+    def row(number: int, bpb: float, champion: int | None, decision: Decision = Decision.KEEP) -> Summary:
+        return summary(number, decision, bpb, champion=champion)
+
+    eighth = experiment(number=8, champion=6, trials=(even(1.502),))
+    rows = [
+        row(1, 1.1, None),  # of another branch, which was left
+        row(2, 1.2, 1),
+        row(5, 1.6, None),
+        row(6, 1.5, 5),
+        row(7, 1.0, 6, Decision.INVALID),
+        row(8, 1.502, 6),
+        row(9, 0.9, 8),
+    ]
+    assert to_beat(eighth, rows) == 1.5
+    baseline = experiment(number=10, champion=None, trials=(even(1.7),))
+    assert to_beat(baseline, rows) == 1.7
+    assert math.isnan(to_beat(replace(eighth, trials=()), rows))
+
+
+@given(FINITE, FINITE, st.integers(-999, 999), GAINS, GAINS)
+def test_what_is_kept_is_within_reach(champion: float, bpb: float, saved: int, gain: float, equal: float) -> None:
+    for rule in (Greedy(min_gain_bpb=gain), Simpler(rule=Greedy(min_gain_bpb=gain), equal_bpb=equal)):
+        if isinstance(decide(champion, [even(bpb)], None, rule, saved), Keep):
+            assert bpb <= rule.reach(champion)
+
+
+@pytest.mark.parametrize("equal", [-0.1, math.nan, math.inf])
+def test_a_senseless_equality_is_refused(equal: float) -> None:
+    with pytest.raises(ValueError, match="equal_bpb"):
+        Simpler(rule=GREEDY, equal_bpb=equal)
+
+
+ANY = st.floats() | st.none()
 LISTS = st.lists(st.builds(audited, st.floats(), st.floats()) | st.just(CRASH) | st.just(replace(TRIAL, score=None)))
 
 
@@ -99,6 +163,9 @@ class Eager:
 
     def judge(self, champion_bpb: float, candidate: Candidate, noise: Noise | None) -> Answer:
         return Keep(reason="why not")
+
+    def reach(self, champion_bpb: float) -> float:
+        return math.inf
 
 
 @given(ANY, LISTS, GAINS, st.booleans())

@@ -12,7 +12,7 @@ from specs import a_spec
 
 from daemon.ahead import Ahead
 from daemon.cost import Caps
-from daemon.decide import Answer, Candidate, Greedy, Keep, Noise, Replicate
+from daemon.decide import Answer, Candidate, Greedy, Keep, Noise, Replicate, Simpler
 from daemon.inbox import Inbox
 from daemon.ledger import Ledger
 from daemon.loop import Loop
@@ -194,6 +194,21 @@ def test_a_night(bench: Bench, ledger: Ledger) -> None:
     ledger.verify()
 
 
+def test_what_is_simpler_at_an_equal_score_is_kept_and_does_not_lower_the_bar(bench: Bench, ledger: Ledger) -> None:
+    long = b"VALUE = 1\nOTHER = [1, 2, 3, 4, 5]\n# 1.5\n"
+    plans: list[TrialPlan] = []
+    loop = bench.loop(ledger, [long, file_scoring(1.504), b"VALUE = 2  # 1.493\n", b"VALUE = 3  # 1.489\n"])
+
+    def plan(trial: TrialPlan) -> SandboxSpec:
+        plans.append(trial)
+        return loop.plan(trial)
+
+    replace(loop, rule=Simpler(rule=loop.rule, equal_bpb=0.005), plan=plan).run(4)
+    assert decisions(ledger) == [Decision.KEEP] * 3 + [Decision.DISCARD, Decision.KEEP]
+    assert "simpler by 10 syntax nodes" in ledger.get(2).outcome.reason  # type: ignore[union-attr]
+    assert [trial.confirm_below for trial in plans] == [None, *map(pytest.approx, (2.005, 1.505, 1.505, 1.505))]
+
+
 def test_a_refused_patch_never_reaches_the_sandbox(bench: Bench, ledger: Ledger) -> None:
     bench.loop(ledger, [b"evil = 1  # 0.1\n"]).run(1)
     assert [spec.train_py for spec in bench.sandbox.asked] == [BASELINE]
@@ -326,6 +341,9 @@ class Twice:
     def judge(self, champion_bpb: float, candidate: Candidate, noise: Noise | None) -> Answer:
         runs = candidate.runs
         return Replicate(runs=2, reason="not sure") if runs == 1 else Keep(reason=f"sure after {runs}")
+
+    def reach(self, champion_bpb: float) -> float:
+        return champion_bpb
 
 
 def test_a_rule_that_asks_for_replicates_gets_them_on_other_seeds(bench: Bench, ledger: Ledger) -> None:

@@ -145,6 +145,19 @@ def test_the_verdict_carries_the_fingerprint_whichever_rules_are_on() -> None:
     assert check(Submission(patch=b"x = (", base=b""), []).fingerprint == ""
 
 
+@pytest.mark.parametrize(
+    ("base", "patch", "saved"),
+    [
+        (b"x = 1\ny = 2\n", b"x = 1\n", 4),
+        (b"x = 1\n", b"x = 1\ny = 2\n", -4),
+        (b"", b"x = 1\n", 0),
+        (b"x = 1\n", b"(", 0),
+    ],
+)
+def test_the_verdict_carries_by_how_much_the_program_shrank(base: bytes, patch: bytes, saved: int) -> None:
+    assert check(Submission(patch=patch, base=base), []).saved_nodes == saved
+
+
 def test_all_rules_off_refuse_everything() -> None:
     off = "rules:\n" + "".join(f"  {name}: {{enabled: false}}\n" for name in NAMES)
     assert load(off) == ()

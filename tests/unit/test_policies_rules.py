@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from policies.calls import Calls
 from policies.config import load
 from policies.contract import Contract
-from policies.history import History, fingerprint
+from policies.history import History, identity
 from policies.imports import Imports
 from policies.interface import Finding, Named, Submission, Tried
 from policies.scope import Scope
@@ -273,14 +273,22 @@ OTHER = [
 
 @pytest.mark.parametrize("patch", SAME)
 def test_the_same_program_has_the_same_fingerprint(patch: bytes) -> None:
-    assert fingerprint(patch) == fingerprint(SAME[0]) != ""
+    assert identity(patch).fingerprint == identity(SAME[0]).fingerprint != ""
     finding = one(History().check(Submission(patch=patch, base=SAME[0])), "history")
     assert "changes nothing but white space" in finding.message
     assert not History().check(Submission(patch=patch, base=b"y = 0\n"))
 
 
 def test_another_program_has_another() -> None:
-    assert len({fingerprint(patch) for patch in [SAME[0], *OTHER]}) == len(OTHER) + 1
+    assert len({identity(patch).fingerprint for patch in [SAME[0], *OTHER]}) == len(OTHER) + 1
+
+
+@pytest.mark.parametrize(
+    ("patch", "nodes"), [(b"", 1), (b"# x\n", 1), (b"x = 1\n", 5), (b"x = [1, 2]\n", 8), (b"(", 0)]
+)
+def test_the_nodes_of_a_program_are_counted_without_layout_and_docstrings(patch: bytes, nodes: int) -> None:
+    assert identity(patch).nodes == nodes
+    assert identity(b'"""Why."""\n\n' + patch).nodes == nodes
 
 
 @settings(deadline=None)
@@ -293,11 +301,11 @@ def test_only_the_same_tree_has_the_same_fingerprint(parts: list[bytes]) -> None
         return
     again = ast.parse(ast.unparse(ast.parse(patch)))
     if ast.dump(again) == tree:  # else unparse put in another form of the same
-        assert fingerprint(patch) == fingerprint(ast.unparse(again).encode())
+        assert identity(patch).fingerprint == identity(ast.unparse(again).encode()).fingerprint
 
 
 def test_history_names_the_experiment_and_its_outcome() -> None:
-    tried = {fingerprint(b"x = 1\n"): Tried(experiment=17, outcome="discard")}
+    tried = {identity(b"x = 1\n").fingerprint: Tried(experiment=17, outcome="discard")}
     finding = one(History().check(Submission(patch=b"# again\nx = 1\n", base=b"x = 0\n", tried=tried)), "history")
     assert "experiment 17" in finding.message and "discard" in finding.message
     assert not History().check(Submission(patch=b"x = 2\n", base=b"x = 0\n", tried=tried))
