@@ -48,7 +48,15 @@ class Lab:
         self.settings: Settings = settings.load(self.directory / "lab.toml")
         self.state = self.directory / STATE
         self.id = hashlib.sha256(str(self.directory).encode()).hexdigest()[:8]
-        self.workspace = Workspace(self.directory, self.settings.tag)
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """Its git side: looked at when asked for, since the verbs that read the ledger alone need no git.
+
+        Raises:
+            NotALab: no git repository with a committed train.py lies there.
+        """
+        return Workspace(self.directory, self.settings.tag)
 
     @property
     def data_dir(self) -> Path:

@@ -10,13 +10,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.syntax import Syntax
 
 from daemon import cost
-from daemon.console import one_line, table
 from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.model import Experiment, TrialResult
+from daemon.table import one_line, table
 from daemon.text import clean
 from daemon.trial import LOG_TAIL_CHARACTERS
 
@@ -107,7 +106,7 @@ def show(lab: Lab, number: int, console: Console, *, as_json: bool) -> None:
         _trial_lines(trial_result, console)
     if change:
         console.rule("diff", align="left")
-        console.print(Syntax(clean(change, 200_000, lines=True), "diff", background_color="default"))
+        _print_diff(change, console)
     if experiment.trials and experiment.trials[-1].log_tail:
         console.rule("end of the log (claimed by train.py, believed by nobody)", align="left")
         console.print(_end_of_log(experiment.trials[-1]), highlight=False)
@@ -126,9 +125,15 @@ def diff(lab: Lab, number: int, console: Console) -> None:
     with lab.ledger() as ledger:
         change = _diff(lab, ledger.get(number))
     if console.is_terminal:
-        console.print(Syntax(clean(change, 200_000, lines=True), "diff", background_color="default"))
+        _print_diff(change, console)
     else:
         console.file.write(change)
+
+
+def _print_diff(change: str, console: Console) -> None:
+    from rich.syntax import Syntax  # it brings half a thousand lexers
+
+    console.print(Syntax(clean(change, 200_000, lines=True), "diff", background_color="default"))
 
 
 def _diff(lab: Lab, experiment: Experiment) -> str:

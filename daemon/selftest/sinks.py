@@ -16,12 +16,12 @@ from rich.console import Console
 
 from daemon import lab as labs
 from daemon import output, plot, results
-from daemon.console import one_line
 from daemon.ledger import Committed, Ledger, TrialStarted
 from daemon.model import Arena, Decision, Experiment, Outcome, Patch, Proposal, TrialResult
 from daemon.phases import Value
 from daemon.selftest.corpus import Attack
 from daemon.selftest.judge import LEAK, NO_EFFECT, REACHED, Seen
+from daemon.table import one_line
 from daemon.trial import Listener, run_trial
 from daemon.workspace import commit_message
 from daemon.workspace.git import Git

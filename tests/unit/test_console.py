@@ -7,9 +7,10 @@ import time
 
 from rich.console import Console
 
-from daemon.console import ConsoleObserver, one_line, table
+from daemon.console import ConsoleObserver
 from daemon.model import Decision, Experiment, Outcome, Patch, Phase, Proposal, Summary
 from daemon.observe import ExperimentClosed, FaultSeen, PhaseEntered, Recovered
+from daemon.table import one_line, table
 
 HOSTILE = "[bold red]x[/] \x1b]0;title\x07 \u202e \x1b[2J [/nope] 中"
 
