@@ -59,7 +59,7 @@ install() { # DIRECTORY OPTION...
     shift
     if [ -n "$uv" ]; then
         case $uv in /*) ;; *) uv=$PWD/$uv ;; esac
-        "$uv" --directory / pip install --quiet --python "$python" "$@"
+        "$uv" --directory / pip install --quiet --compile-bytecode --python "$python" "$@"
     else
         "$python" -m pip install --quiet --disable-pip-version-check "$@"
     fi
