@@ -114,7 +114,13 @@ def _source(
     keys: KeySource,
 ) -> Source:
     settings = lab.settings
-    given: dict[str, object] = {"seed": settings.proposer.seed, "lab": str(lab.directory), "keys": keys}
+    caps = Caps(**settings.cost.model_dump())
+    given: dict[str, object] = {
+        "seed": settings.proposer.seed,
+        "lab": str(lab.directory),
+        "keys": keys,
+        "usd_capped": caps.max_usd is not None or caps.max_usd_per_day is not None,
+    }
     proposer = proposers.load(settings.proposer.name, {**settings.proposer.options, **given})
     return Source(
         arena=lab.arena,
@@ -124,7 +130,7 @@ def _source(
         ahead=Ahead(proposer, settings.proposer.lookahead, stop),
         inbox=lab.inbox,
         program=lambda: watch.current().text,
-        caps=Caps(**settings.cost.model_dump()),
+        caps=caps,
         profile=settings.profile,
         observers=observers,
         cancel=stop,

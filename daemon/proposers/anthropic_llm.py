@@ -91,6 +91,11 @@ class AnthropicProposer:
         self._options = options
         self._lab = Path(options.lab)
         self._prices: Prices = pricing.load(self._lab / options.prices if options.prices else None)
+        if options.usd_capped and self._prices.usd(options.model, pricing.Tokens()) is None:
+            raise UserError(
+                f"lab.toml caps the cost in US dollars, but the price of {options.model} is not known: "
+                "put it into a file that the option prices names, or cap cost.max_tokens instead"
+            )
         patience = patience or Patience(
             request_seconds=options.timeout_seconds,
             conversation_seconds=options.deadline_seconds,

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from daemon.ahead import together
 from daemon.model import Experiment, Lesson, OurFault, Proposal, Usage
 from daemon.proposers.interface import (
+    GIVEN,
     Context,
     NothingToPropose,
     Options,
@@ -91,9 +92,9 @@ class Component:
 def build(options: Mapping[str, object]) -> HybridProposer:
     """Raises: UserError, as :func:`daemon.proposers.interface.load` of each component does."""
     parsed = parse(NAME, HybridOptions, options)
-    common = {"seed": parsed.seed, "lab": parsed.lab, "keys": parsed.keys}
+    given = {name: getattr(parsed, name) for name in GIVEN}
     components = [
-        Component(proposer=load(part.name, {**common, **part.options}), weight=part.weight)
+        Component(proposer=load(part.name, {"seed": parsed.seed, **part.options, **given}), weight=part.weight)
         for part in parsed.components
     ]
     return HybridProposer(components, parsed.seed)

@@ -61,7 +61,6 @@ class Context:
     ``train_py`` is the champion's file and ``base_commit`` the commit that holds it. ``history`` are the closed
     experiments of this arena, oldest first, the baseline included. ``desk`` answers what a researcher looks up.
     ``pending`` are experiments that are being tried while this is asked: not to be proposed again, not yet decided.
-    ``deadline_seconds`` is how long the loop would like to wait; an answer that comes later is welcome all the same.
     """
 
     champion: Experiment
@@ -74,7 +73,6 @@ class Context:
     experiments_left: int | None = None
     rng_seed: int = 0
     desk: Desk | None = None
-    deadline_seconds: float | None = None
 
 
 class Proposer(Protocol):
@@ -105,13 +103,17 @@ class Reflects(Protocol):
 
 
 class Options(BaseModel):
-    """What every proposer is given: its seed, the lab's folder, which relative paths are relative to, and the key."""
+    """What every proposer is given: its seed, the lab's folder, which relative paths are relative to, and the key.
+
+    ``usd_capped`` says that a cap in US dollars is set, which cannot be kept where a price is not known.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     seed: int = 1
     lab: str = "."
     keys: SkipValidation[KeySource] = KeySource()
+    usd_capped: bool = False
 
 
 class _Module(Protocol):
@@ -129,6 +131,7 @@ def load(name: str, options: Mapping[str, object]) -> Proposer:
     return cast(_Module, import_module(_MODULES[name])).build(options)
 
 
+GIVEN = ("lab", "keys", "usd_capped")  # by the lab, not by lab.toml
 _SomeOptions = TypeVar("_SomeOptions", bound=Options)
 
 
@@ -143,7 +146,7 @@ def parse(proposer: str, form: type[_SomeOptions], options: Mapping[str, object]
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(name for name in form.model_fields if name not in ("lab", "keys"))
+        known = ", ".join(name for name in form.model_fields if name not in GIVEN)
         problem = (
             f"is unknown; there are {known}" if first["type"] == "extra_forbidden" else f"is wrong: {first['msg']}"
         )

@@ -276,6 +276,7 @@ def load_it(**options: Any) -> AnthropicProposer:
         ({"api_key": "sk-x"}, "the option 'api_key' of the proposer anthropic is unknown"),
         ({"timeout_seconds": 0.0}, "the option 'timeout_seconds' of the proposer anthropic is wrong"),
         ({"base_url": "http://h", "prices": "none.toml"}, "none.toml cannot be read"),
+        ({"base_url": "http://h", "model": "my-own", "usd_capped": True}, "the price of my-own is not known"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], problem: str) -> None:
@@ -287,5 +288,6 @@ def test_options_are_checked(options: dict[str, Any], problem: str) -> None:
 def test_a_price_file_is_found_in_the_lab(server: MessagesServer, tmp_path: Path) -> None:
     rates = "\n".join(f"{kind} = 1" for kind in ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output"))
     (tmp_path / "own.toml").write_text(f"[models.my-own]\n{rates}\n")
-    usage = proposer(server, model="my-own", lab=str(tmp_path), prices="own.toml").propose(context()).usage
+    given = {"lab": str(tmp_path), "prices": "own.toml", "usd_capped": True}
+    usage = proposer(server, model="my-own", **given).propose(context()).usage
     assert usage is not None and usage.usd == pytest.approx(usage.tokens / 1e6)
