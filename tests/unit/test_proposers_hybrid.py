@@ -204,7 +204,11 @@ def test_the_mixture_of_lab_toml() -> None:
 
 
 def test_what_the_lab_says_no_component_can_unsay() -> None:
-    model = {"name": "anthropic", "weight": 1.0, "options": {"model": "my-own", "base_url": "http://h", "usd_capped": False}}
+    model = {
+        "name": "anthropic",
+        "weight": 1.0,
+        "options": {"model": "my-own", "base_url": "http://h", "usd_capped": False},
+    }
     with pytest.raises(UserError, match="the price of my-own is not known"):
         load("hybrid", {"keys": KeySource(), "usd_capped": True, "components": [model]})
 
