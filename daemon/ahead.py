@@ -61,6 +61,14 @@ class Ahead:
     def name(self) -> str:
         return self._proposer.name
 
+    def close(self) -> None:
+        """Let the thread end when it has done what it was given."""
+        self._jobs.put(self._end)
+
+    @staticmethod
+    def _end() -> None:
+        raise SystemExit
+
     def _work(self) -> None:
         while True:
             self._jobs.get()()

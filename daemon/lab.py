@@ -66,6 +66,10 @@ class Lab:
     def runs_dir(self) -> Path:
         return self.state / "runs"
 
+    @property
+    def control_socket(self) -> Path:
+        return self.directory / Path(self.settings.control.socket).expanduser()
+
     def make_runs_dir(self) -> None:
         private_folder(self.state)
         self.runs_dir.mkdir(exist_ok=True)

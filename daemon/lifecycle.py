@@ -7,8 +7,8 @@ import json
 import os
 import signal
 import socket
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,10 @@ from types import FrameType
 
 from daemon.files import private_folder
 from daemon.model import UserError
+from daemon.steering import Steering, When
+
+POLL_SECONDS = 0.1
+Handler = Callable[[int, FrameType | None], object]
 
 
 @contextmanager
@@ -54,32 +58,68 @@ def _now() -> str:
 
 
 class StopFlag:
-    """Set by SIGINT and SIGTERM. A second SIGINT is answered as Python always does, by KeyboardInterrupt."""
+    """Set by SIGINT and SIGTERM. A second SIGINT is answered as Python always does, by KeyboardInterrupt.
+
+    A plain flag, which is looked at: an Event takes a lock, and a handler may run while its own thread holds that lock.
+    """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._set = False
 
     def __call__(self) -> bool:
-        return self._event.is_set()
+        return self._set
 
     def set(self) -> None:
-        self._event.set()
+        self._set = True
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, but wake at once when told to stop; returns whether to stop."""
-        return self._event.wait(seconds)
+        """Sleep, but wake when told to stop; returns whether to stop."""
+        until = time.monotonic() + seconds
+        while not self._set and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, POLL_SECONDS))
+        return self._set
 
     @contextmanager
     def listening(self) -> Iterator[StopFlag]:
         """Answer the signals while inside; the former handlers come back afterwards."""
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with handling({signal.SIGINT: self._on_signal, signal.SIGTERM: self._on_signal}):
             yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._event.is_set() and number == signal.SIGINT:
+        if self._set and number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        self._event.set()
+        self._set = True
+
+
+@contextmanager
+def stopped_by_signals(steering: Steering, when: When = When.NOW, *, reloads: bool = False) -> Iterator[None]:
+    """SIGINT and SIGTERM stop the loop as ``when`` says, a second one at once.
+
+    SIGHUP makes it look at its settings where it ``reloads``; elsewhere the terminal is gone, and it stops. A SIGINT
+    after that is answered as Python does, by KeyboardInterrupt.
+    """
+
+    def on_stop(number: int, _frame: FrameType | None) -> None:
+        if steering.stopping is When.NOW and number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        steering.stop(When.NOW if steering.stopping else when)
+
+    def on_hangup(number: int, frame: FrameType | None) -> None:
+        if reloads:
+            steering.reload()
+        else:
+            on_stop(number, frame)
+
+    with handling({signal.SIGINT: on_stop, signal.SIGTERM: on_stop, signal.SIGHUP: on_hangup}):
+        yield
+
+
+@contextmanager
+def handling(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    """Answer signals by these handlers while inside; the former ones come back afterwards."""
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, repeat
 
 from daemon.ahead import Next
 from daemon.decide import Replicate, Rule, decide, outcome_of, to_beat
-from daemon.ledger import Committed, Interrupted, Ledger, TrialStarted
+from daemon.ledger import Abandoned, Committed, Interrupted, Ledger, TrialStarted
 from daemon.model import (
     Arena,
     Decision,
@@ -25,6 +26,7 @@ from daemon.model import (
 from daemon.observe import ExperimentClosed, FaultSeen, Observers, Paused, PhaseEntered, Recovered
 from daemon.proposers.interface import NothingToPropose
 from daemon.proposing import CapReached, Source
+from daemon.steering import SKIPPED, STOPPED, Steering
 from daemon.text import clean
 from daemon.trial import Executor, Listener, TrialPlan
 from daemon.workspace import Workspace, commit_message
@@ -32,6 +34,11 @@ from policies.interface import Submission, Tried, Verdict
 from sandbox.interface import Cancelled, SandboxSpec
 
 BACKOFF_SECONDS = (5.0, 15.0, 60.0, 180.0)
+IDLE_SECONDS = 5.0  # how often one that has nothing to do looks whether it has
+
+
+class Skipped(Cancelled):
+    """One experiment was abandoned; the loop goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +56,8 @@ class Loop:
     train_seed: int
     startup_margin_seconds: float
     observers: Observers
-    cancel: Callable[[], bool]
-    sleep: Callable[[float], bool]
+    steering: Steering
+    healthy: Callable[[], None] = lambda: None
 
     def run(self, experiments: int, stop_after: Callable[[], int | None] = lambda: None) -> int:
         """Run a baseline if this arena has none, then up to ``experiments`` steps; returns how many were decided.
@@ -63,19 +70,57 @@ class Loop:
             OurFault: the service failed again and again.
         """
         decided = 0
-        while not self.cancel():
+        while not self.steering.stops():
             try:
                 champion = self._patiently(self.champion_or_baseline)
                 if decided >= experiments or decided >= (stop_after() or experiments):
                     break
                 self._patiently(partial(self.step, champion))
+                decided += 1
             except CapReached as cap:
                 self.observers.notify(Paused(reason=str(cap)))
                 break
+            except Skipped:
+                continue
             except (NothingToPropose, Cancelled):
                 break
-            decided += 1
         return decided
+
+    def serve(self, stop_after: Callable[[], int | None] = lambda: None) -> None:
+        """Run experiments until told to stop or to reload: through outages and pauses, and when there is nothing to do.
+
+        ``stop_after`` counts from the start, or from the last change of the brief.
+
+        Raises:
+            UserError: a mistake in the lab that only a person can mend.
+        """
+        decided, brief, told = 0, self.source.program(), ""
+        while not self.steering.leaves():
+            if self.source.program() != brief:
+                decided, brief = 0, self.source.program()
+            try:
+                if not (why := self._why_wait(decided, stop_after())):
+                    champion = self._patiently(self.champion_or_baseline, forever=True)
+                    self._patiently(partial(self.step, champion), forever=True)
+                    decided += 1
+            except NothingToPropose as nothing:
+                why = str(nothing) or "the proposer has nothing left"
+            except Skipped:
+                continue
+            except Cancelled:
+                return
+            if why and why != told:
+                self.observers.notify(Paused(reason=why))
+            told = why
+            if why:
+                self.steering.wait(IDLE_SECONDS)
+
+    def _why_wait(self, decided: int, stop_after: int | None) -> str:
+        if self.steering.paused:
+            return "paused by the operator"
+        if stop_after and decided >= stop_after:
+            return f"program.md says that {stop_after} experiments are enough"
+        return ""
 
     def champion_or_baseline(self) -> Experiment:
         """The experiment that the branch stands on; a new baseline when the branch or the arena is new."""
@@ -168,14 +213,18 @@ class Loop:
             confirm_below=self._reach(champion),
         )
         experiment = self.ledger.add(experiment, TrialStarted(seed=seed))
-        try:
-            result = self.executor.run(self.plan(plan), self._listener(experiment, champion))
-        except Cancelled:
-            self.ledger.add(experiment, Interrupted(reason="stopped by the operator"))
-            raise
-        except OurFault as fault:
-            self.ledger.add(experiment, Interrupted(reason=str(fault)[:300]))
-            raise
+        with self.steering.trying(experiment.number):
+            try:
+                result = self.executor.run(self.plan(plan), self._listener(experiment, champion))
+            except Cancelled:
+                if self.steering.abandons() == SKIPPED:
+                    self.ledger.add(experiment, Abandoned(reason=SKIPPED))
+                    raise Skipped(SKIPPED) from None
+                self.ledger.add(experiment, Interrupted(reason=STOPPED))
+                raise
+            except OurFault as fault:
+                self.ledger.add(experiment, Interrupted(reason=str(fault)[:300]))
+                raise
         return self.ledger.add(experiment, result)
 
     def _to_beat(self, champion: Experiment | None) -> float | None:
@@ -194,7 +243,7 @@ class Loop:
                 PhaseEntered(number=experiment.number, phase=phase, seconds=seconds, hypothesis=experiment.hypothesis)
             )
 
-        return Listener(on_phase=on_phase, cancel=self.cancel)
+        return Listener(on_phase=on_phase, cancel=lambda: self.steering.abandons() is not None)
 
     def _free_startup_seconds(self) -> float:
         """What start-up costs nothing: the slowest baseline of this arena, plus the margin."""
@@ -220,14 +269,15 @@ class Loop:
         )
         return experiment
 
-    def _patiently(self, act: Callable[[], Experiment]) -> Experiment:
-        """Try again after a fault of ours, waiting longer each time."""
-        for pause in BACKOFF_SECONDS:
+    def _patiently(self, act: Callable[[], Experiment], *, forever: bool = False) -> Experiment:
+        """Try again after a fault of ours, waiting longer each time, and not before the service looks healthy."""
+        for pause in chain(BACKOFF_SECONDS, repeat(BACKOFF_SECONDS[-1]) if forever else ()):
             try:
+                self.healthy()
                 return act()
             except OurFault as fault:
                 self.observers.notify(FaultSeen(message=str(fault), retry_seconds=pause))
-                if self.sleep(pause):
+                if self.steering.wait(pause) or self.steering.leaves():
                     raise Cancelled("stopped while waiting") from fault
                 self.recover(reaped=())
         return act()

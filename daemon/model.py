@@ -55,6 +55,7 @@ class Phase(StrEnum):
     DECIDED = "decided"
     CLOSED = "closed"
     INTERRUPTED = "interrupted"
+    ABANDONED = "abandoned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

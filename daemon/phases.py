@@ -34,12 +34,20 @@ class Interrupted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Abandoned:
+    """A person gave the experiment up: it ended without a decision, and is not taken up again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
     """Git is in line with the decision; nothing follows."""
 
 
-Value = Usage | Proposal | Verdict | TrialStarted | TrialResult | Outcome | Committed | Interrupted | Lesson
-FINAL = frozenset({Phase.CLOSED, Phase.INTERRUPTED})
+Value = Usage | Proposal | Verdict | TrialStarted | TrialResult | Outcome | Committed | Interrupted | Abandoned | Lesson
+FINAL = frozenset({Phase.CLOSED, Phase.INTERRUPTED, Phase.ABANDONED})
+_UNDECIDED = frozenset({Phase.OPENED, Phase.PROPOSED, Phase.CHECKED, Phase.TRAINING, Phase.SCORED})
 
 _AFTER = {
     Usage: frozenset(Phase),  # money is spent whatever became of the experiment
@@ -51,7 +59,8 @@ _AFTER = {
     Outcome: frozenset({Phase.CHECKED, Phase.SCORED}),
     Committed: frozenset({Phase.DECIDED}),
     Closed: frozenset({Phase.DECIDED}),
-    Interrupted: frozenset({Phase.OPENED, Phase.PROPOSED, Phase.CHECKED, Phase.TRAINING, Phase.SCORED}),
+    Interrupted: _UNDECIDED,
+    Abandoned: _UNDECIDED,
 }
 
 
@@ -81,10 +90,15 @@ def advance(experiment: Experiment, value: Value | Closed, at: str) -> Experimen
         case Committed():
             return _commit(experiment, value)
         case Interrupted():
-            events = (*experiment.events, f"interrupted: {value.reason}")
-            return replace(experiment, phase=Phase.INTERRUPTED, events=events, closed_at=at)
+            return _end(experiment, Phase.INTERRUPTED, value.reason, at)
+        case Abandoned():
+            return _end(experiment, Phase.ABANDONED, value.reason, at)
         case Closed():
             return _close(experiment, value, at)
+
+
+def _end(experiment: Experiment, phase: Phase, reason: str, at: str) -> Experiment:
+    return replace(experiment, phase=phase, events=(*experiment.events, f"{phase.value}: {reason}"), closed_at=at)
 
 
 def _start(experiment: Experiment, value: TrialStarted) -> Experiment:

@@ -145,12 +145,12 @@ class Source:
         )
 
     def _history(self) -> list[Experiment]:
-        """All that was closed, and once each what was given up, so that it is not proposed again."""
+        """All that was closed or abandoned, and once each what was given up, so that it is not proposed again."""
         rows = self.reader.summaries(arena=self.arena.fingerprint)
         given_up = {sha256 for sha256, times in _interruptions(rows).items() if times >= MAX_INTERRUPTIONS}
         wanted = []
         for row in rows:
-            if row.phase is Phase.CLOSED or row.patch_sha256 in given_up:
+            if row.phase in (Phase.CLOSED, Phase.ABANDONED) or row.patch_sha256 in given_up:
                 wanted.append(row.number)
                 given_up.discard(row.patch_sha256)
         return [self.reader.get(number) for number in wanted]

@@ -11,132 +11,38 @@ from pathlib import Path
 
 from rich.console import Console
 
-from daemon import plot, results, selfcheck, selftest
-from daemon.ahead import Ahead
-from daemon.checker import Checker
-from daemon.checking import policy_text
+from daemon import plot, selfcheck, selftest
+from daemon.assembly import assembled
 from daemon.console import ConsoleObserver
-from daemon.cost import Caps
 from daemon.credentials import KeySource
-from daemon.decide import Greedy, Rule, Simpler
 from daemon.files import private_folder
 from daemon.lab import Lab
-from daemon.lab_desk import desk_of
-from daemon.ledger import Ledger
 from daemon.lifecycle import StopFlag, lab_lock
-from daemon.loop import Loop
 from daemon.model import TrialResult, UserError
-from daemon.observe import Event, ExperimentClosed, Observers, PhaseEntered, ProgramChanged, ProgramRefused
+from daemon.observe import PhaseEntered
 from daemon.payload import root
-from daemon.program_watch import ProgramWatch
-from daemon.proposers import interface as proposers
-from daemon.proposing import Source
-from daemon.settings import DecideSettings
-from daemon.text import clean
-from daemon.trial import Listener, SerialExecutor, TrialPlan, run_trial
+from daemon.steering import Steering
+from daemon.trial import Listener, TrialPlan, run_trial
 from sandbox import preflight
 from sandbox.interface import MAX_TRAIN_PY_BYTES
 
 
-class ResultsFile:
-    """Writes results.tsv after every experiment, for people's scripts."""
-
-    def __init__(self, lab: Lab, ledger: Ledger) -> None:
-        self._path = lab.directory / "results.tsv"
-        self._ledger = ledger
-
-    def notify(self, event: Event) -> None:
-        if isinstance(event, ExperimentClosed):
-            results.write(self._path, self._ledger.summaries())
-
-
-def research(directory: Path, experiments: int, stop: StopFlag, console: Console, keys: KeySource | None = None) -> int:
+def research(
+    directory: Path, experiments: int, steering: Steering, console: Console, keys: KeySource | None = None
+) -> int:
     """Run up to ``experiments`` experiments in a lab; returns how many were decided.
 
     Raises:
         UserError: the lab is not ready, in use, or its baseline fails.
         OurFault: the service failed again and again.
     """
-    lab = Lab(directory)
-    with lab_lock(lab.state, "run"), lab.ledger() as ledger:
-        lab.check_ready()
-        preflight.check_memory(lab.settings.limits())
-        selfcheck.ensure(lab)
-        lab.workspace.start_branch()
-        observer = ConsoleObserver(console)
-        observers = Observers([observer, ResultsFile(lab, ledger)])
-        with observer.drawing(), _watch(lab, observers) as watch, Checker(policy_text(lab)) as checker:
-            source = _source(lab, ledger, observers, stop, watch, checker, keys or KeySource())
-            loop = _loop(lab, ledger, observers, stop, source, checker)
-            loop.recover(lab.wall.sandbox.reap(lab.id))
-            return loop.run(experiments, stop_after=lambda: watch.current().knobs.stop_after)
-
-
-def _watch(lab: Lab, observers: Observers) -> ProgramWatch:
-    return ProgramWatch(
-        lab.directory / "program.md",
-        on_change=lambda program: observers.notify(ProgramChanged(sha256=program.sha256)),
-        on_refused=lambda why: observers.notify(ProgramRefused(reason=clean(why, 500))),
-    )
-
-
-def _loop(lab: Lab, ledger: Ledger, observers: Observers, stop: StopFlag, source: Source, checker: Checker) -> Loop:
-    settings = lab.settings
-    return Loop(
-        arena=lab.arena,
-        ledger=ledger,
-        workspace=lab.workspace,
-        source=source,
-        check=checker.check,
-        executor=SerialExecutor(lab.wall.sandbox),
-        plan=lab.spec,
-        rule=_rule(settings.decide),
-        train_seed=settings.decide.train_seed,
-        startup_margin_seconds=settings.time.startup_margin_seconds,
-        observers=observers,
-        cancel=stop,
-        sleep=stop.wait,
-    )
-
-
-def _rule(settings: DecideSettings) -> Rule:
-    greedy = Greedy(min_gain_bpb=settings.min_gain_bpb)
-    return Simpler(rule=greedy, equal_bpb=settings.equal_bpb) if settings.simpler else greedy
-
-
-def _source(
-    lab: Lab,
-    ledger: Ledger,
-    observers: Observers,
-    stop: StopFlag,
-    watch: ProgramWatch,
-    checker: Checker,
-    keys: KeySource,
-) -> Source:
-    settings = lab.settings
-    caps = Caps(**settings.cost.model_dump())
-    given: dict[str, object] = {
-        "seed": settings.proposer.seed,
-        "lab": str(lab.directory),
-        "keys": keys,
-        "usd_capped": caps.max_usd is not None or caps.max_usd_per_day is not None,
-    }
-    proposer = proposers.load(settings.proposer.name, {**settings.proposer.options, **given})
-    return Source(
-        arena=lab.arena,
-        ledger=ledger,
-        reader=lab.ledger(one_thread=False),
-        read=lab.workspace.read,
-        ahead=Ahead(proposer, settings.proposer.lookahead, stop),
-        inbox=lab.inbox,
-        program=lambda: watch.current().text,
-        caps=caps,
-        profile=settings.profile,
-        observers=observers,
-        cancel=stop,
-        sleep=stop.wait,
-        desk=desk_of(lab, checker, arena=lab.arena.fingerprint, program=watch.current),
-    )
+    lab, observer = Lab(directory), ConsoleObserver(console)
+    with (
+        lab_lock(lab.state, "run"),
+        observer.drawing(),
+        assembled(lab, steering, keys or KeySource(), [observer]) as parts,
+    ):
+        return parts.loop.run(experiments, stop_after=parts.stop_after)
 
 
 def one_trial(directory: Path, file: Path, stop: StopFlag, console: Console) -> TrialResult:

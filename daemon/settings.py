@@ -100,6 +100,14 @@ class DecideSettings(_Section):
     train_seed: Annotated[int, Field(ge=0, lt=2**31)] = 1337
 
 
+class ControlSettings(_Section):
+    """How a running daemon is steered."""
+
+    stop_after: Literal["now", "experiment"] = "now"
+    socket: str = f"{STATE}/control.sock"
+    group: str = ""
+
+
 class Settings(_Section):
     """All of ``lab.toml``."""
 
@@ -112,6 +120,7 @@ class Settings(_Section):
     proposer: ProposerSettings = ProposerSettings()
     cost: CostSettings = CostSettings()
     decide: DecideSettings = DecideSettings()
+    control: ControlSettings = ControlSettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.

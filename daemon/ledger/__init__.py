@@ -5,11 +5,12 @@ from daemon.ledger.ledger import Ledger, utc_now
 from daemon.ledger.records import MAX_LOG_TAIL
 from daemon.ledger.schema import LedgerBroken, LedgerError
 from daemon.model import Summary
-from daemon.phases import Committed, IllegalTransition, Interrupted, TrialStarted
+from daemon.phases import Abandoned, Committed, IllegalTransition, Interrupted, TrialStarted
 
 __all__ = [
     "GENESIS",
     "MAX_LOG_TAIL",
+    "Abandoned",
     "Committed",
     "IllegalTransition",
     "Interrupted",

@@ -132,7 +132,7 @@ class Ledger:
 
     def unfinished(self) -> list[Experiment]:
         """Experiments neither closed nor interrupted: what a killed process left."""
-        return [self.get(number) for number in self._numbers("phase NOT IN ('closed', 'interrupted')", ())]
+        return [self.get(number) for number in self._numbers("phase NOT IN ('closed', 'interrupted', 'abandoned')", ())]
 
     def program(self, number: int) -> str:
         """The text of program.md that an experiment ran under.

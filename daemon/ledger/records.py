@@ -25,7 +25,7 @@ from daemon.model import (
     TrialStatus,
     Usage,
 )
-from daemon.phases import Closed, Committed, Interrupted, TrialStarted, Value
+from daemon.phases import Abandoned, Closed, Committed, Interrupted, TrialStarted, Value
 from policies.interface import PLAIN_TRAIN_PY, Finding, Named, Verdict
 
 MAX_LOG_TAIL = 8_000  # characters
@@ -81,6 +81,8 @@ def encode(value: Value | Closed) -> tuple[str, Json]:
             return "committed", {"commit": value.commit}
         case Interrupted():
             return "interrupted", {"reason": value.reason}
+        case Abandoned():
+            return "abandoned", {"reason": value.reason}
         case Closed():
             return "closed", {}
 
@@ -110,6 +112,8 @@ def decode(kind: str, payload: Json, blob: ReadBlob) -> Value | Closed:
             return Committed(commit=payload["commit"])
         case "interrupted":
             return Interrupted(reason=payload["reason"])
+        case "abandoned":
+            return Abandoned(reason=payload["reason"])
         case "closed":
             return Closed()
         case _:

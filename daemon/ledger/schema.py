@@ -104,6 +104,11 @@ VERSIONS: Final = (
         "ALTER TABLE experiments ADD COLUMN tokens INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE experiments ADD COLUMN usd REAL NOT NULL DEFAULT 0.0",
     ),
+    (
+        "DROP INDEX experiments_unfinished",
+        "CREATE INDEX experiments_unfinished ON experiments (number) "
+        "WHERE phase NOT IN ('closed', 'interrupted', 'abandoned')",
+    ),
 )
 
 

@@ -20,6 +20,7 @@ from daemon.model import Arena, Decision, Experiment, OurFault, Patch, Phase, Pr
 from daemon.observe import Event, ExperimentClosed, FaultSeen, Observers, Recovered
 from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed, Proposer
 from daemon.proposing import MAX_INTERRUPTIONS, Source
+from daemon.steering import Steering, When
 from daemon.trial import SerialExecutor, TrialPlan
 from daemon.workspace import Workspace
 from policies.engine import check
@@ -88,20 +89,21 @@ class Bench:
     lab: Path
     events: list[Event] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
-    stop: bool = False
+    steering: Steering = field(default_factory=Steering)
 
     @property
     def inbox(self) -> Inbox:
         return Inbox(self.lab / ".autoresearch" / "inbox")
 
-    def sleep(self, seconds: float) -> bool:
-        self.slept.append(seconds)
-        return self.stop
-
     def __post_init__(self) -> None:
+        self.steering.wait = self._wait  # type: ignore[method-assign]
         Workspace.init(self.lab, {"train.py": BASELINE, ".gitignore": b".autoresearch/\n"}, "a lab")
         self.workspace = Workspace(self.lab, "test")
         self.workspace.start_branch()
+
+    def _wait(self, seconds: float) -> bool:
+        self.slept.append(seconds)
+        return self.steering.stops()
 
     def notify(self, event: Event) -> None:
         self.events.append(event)
@@ -138,14 +140,14 @@ class Bench:
                 ledger=ledger,
                 reader=Ledger(self.lab / ".autoresearch" / "ledger.sqlite", one_thread=False),
                 read=self.workspace.read,
-                ahead=Ahead(self.proposer, lookahead, lambda: self.stop),
+                ahead=Ahead(self.proposer, lookahead, self.steering.stops_now),
                 inbox=self.inbox,
                 program=lambda: "the brief",
                 caps=caps or Caps(),
                 profile="cpu",
                 observers=Observers([self]),
-                cancel=lambda: self.stop,
-                sleep=self.sleep,
+                cancel=self.steering.stops_now,
+                sleep=self.steering.wait,
             ),
             check=partial(check, rules=policies),
             executor=SerialExecutor(self.sandbox),
@@ -154,8 +156,7 @@ class Bench:
             train_seed=7,
             startup_margin_seconds=1.0,
             observers=Observers([self]),
-            cancel=lambda: self.stop,
-            sleep=self.sleep,
+            steering=self.steering,
         )
         return replace(loop, **changes)  # type: ignore[arg-type]
 
@@ -306,7 +307,7 @@ def test_stopping_interrupts_and_the_next_run_takes_it_up(bench: Bench, ledger: 
 
 
 def test_told_to_stop_before_it_began_it_does_nothing(bench: Bench, ledger: Ledger) -> None:
-    bench.stop = True
+    bench.steering.stop(When.NOW)
     assert bench.loop(ledger, [file_scoring(1.0)]).run(5) == 0
     assert ledger.count() == 0
 

@@ -6,7 +6,7 @@ import pytest
 from values import ALLOWED, BASE, CRASH, DISCARD, KEEP, PROPOSAL, REFUSED, TRIAL, experiment
 
 from daemon.model import Decision, Experiment, Lesson, Outcome, Phase, Usage
-from daemon.phases import Closed, Committed, IllegalTransition, Interrupted, TrialStarted, Value, advance
+from daemon.phases import Abandoned, Closed, Committed, IllegalTransition, Interrupted, TrialStarted, Value, advance
 
 AT = "2026-01-01T00:00:01.000Z"
 START, COMMIT = TrialStarted(seed=1), Committed(commit=BASE)
@@ -37,6 +37,7 @@ def after(*values: Value | Closed) -> Experiment:
         ((Interrupted(reason="stopped"),), Phase.INTERRUPTED),
         ((PROPOSAL, ALLOWED, START, Interrupted(reason="stopped")), Phase.INTERRUPTED),
         ((SPENT, Interrupted(reason="no usable proposal"), SPENT), Phase.INTERRUPTED),
+        ((PROPOSAL, ALLOWED, START, Abandoned(reason="skipped"), SPENT), Phase.ABANDONED),
         ((PROPOSAL, REFUSED, POLICY_SAYS_NO, COMMIT, Closed(), SPENT, LESSON), Phase.CLOSED),
     ],
 )
@@ -64,6 +65,8 @@ def test_the_ways_through(values: tuple[Value | Closed, ...], phase: Phase) -> N
         ((PROPOSAL, ALLOWED, START, TRIAL, KEEP, COMMIT, COMMIT), "already is commit"),
         ((PROPOSAL, ALLOWED, START, TRIAL, DISCARD, Closed(), COMMIT), "it is closed"),
         ((Interrupted(reason="stopped"), PROPOSAL), "it is interrupted"),
+        ((Abandoned(reason="skipped"), PROPOSAL), "it is abandoned"),
+        ((PROPOSAL, ALLOWED, START, TRIAL, DISCARD, Abandoned(reason="late")), "it is decided"),
         ((Interrupted(reason="stopped"), Closed()), "it is interrupted"),
     ],
 )

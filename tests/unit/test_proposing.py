@@ -15,6 +15,7 @@ from daemon.ledger import Ledger
 from daemon.model import Decision, Experiment, Lesson, Patch, Phase, Proposal, Usage
 from daemon.observe import Paused
 from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed
+from daemon.steering import When
 from policies.interface import Finding, Submission, Verdict
 from sandbox.fake import FakeRun
 from sandbox.interface import SandboxSpec
@@ -172,7 +173,9 @@ def test_a_cap_a_day_waits_for_the_next_day(bench: Bench, ledger: Ledger) -> Non
 
     def sleep(seconds: float) -> bool:
         bench.slept.append(seconds)
-        return len(bench.slept) >= 3
+        if len(bench.slept) == 3:
+            bench.steering.stop(When.NOW)
+        return bench.steering.stops()
 
     loop = replace(loop, source=replace(loop.source, sleep=sleep))
     assert loop.run(10) == 1
@@ -250,7 +253,7 @@ def test_stopping_does_not_wait_for_a_slow_provider(bench: Bench, ledger: Ledger
     release = threading.Event()
 
     def think(context: Context) -> Proposal:
-        bench.stop = True
+        bench.steering.stop(When.NOW)
         release.wait(30)
         raise NothingToPropose
 

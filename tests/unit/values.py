@@ -21,7 +21,7 @@ from daemon.model import (
     TrialStatus,
     Usage,
 )
-from daemon.phases import Closed, Committed, Interrupted, TrialStarted
+from daemon.phases import Abandoned, Closed, Committed, Interrupted, TrialStarted
 from policies.interface import Finding, Verdict
 
 ARENA = Arena(
@@ -166,6 +166,7 @@ anything = st.one_of(
     outcomes,
     st.builds(Committed, commit=HEX),
     st.builds(Interrupted, reason=TEXTS),
+    st.builds(Abandoned, reason=TEXTS),
     st.just(Closed()),
     st.builds(Lesson, text=TEXTS),
     st.builds(

@@ -1,0 +1,166 @@
+"""A lab's parts put together into a loop that can run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from daemon import results, selfcheck
+from daemon.ahead import Ahead
+from daemon.checker import Checker
+from daemon.checking import policy_text
+from daemon.cost import Caps
+from daemon.credentials import KeySource
+from daemon.decide import Greedy, Rule, Simpler
+from daemon.lab import Lab
+from daemon.lab_desk import desk_of
+from daemon.ledger import Ledger
+from daemon.loop import Loop
+from daemon.model import OurFault
+from daemon.observe import Event, ExperimentClosed, Observer, Observers, ProgramChanged, ProgramRefused
+from daemon.program_watch import ProgramWatch
+from daemon.proposers import interface as proposers
+from daemon.proposing import Source
+from daemon.settings import DecideSettings
+from daemon.steering import Steering
+from daemon.text import clean
+from daemon.trial import SerialExecutor
+from sandbox import preflight
+from sandbox.interface import MiB, SandboxUnavailable
+
+MIN_FREE_BYTES = 1024 * MiB  # the ledger, git, and a sealed model of some hundred MiB
+
+
+class ResultsFile:
+    """Writes results.tsv after every experiment, for people's scripts."""
+
+    def __init__(self, lab: Lab, ledger: Ledger) -> None:
+        self._path = lab.directory / "results.tsv"
+        self._ledger = ledger
+
+    def notify(self, event: Event) -> None:
+        if isinstance(event, ExperimentClosed):
+            results.write(self._path, self._ledger.summaries())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """A loop over a lab that was found ready, and the brief that it goes by."""
+
+    loop: Loop
+    watch: ProgramWatch
+
+    def stop_after(self) -> int | None:
+        return self.watch.current().knobs.stop_after
+
+
+@contextmanager
+def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: list[Observer]) -> Iterator[Assembled]:
+    """Check that the lab is ready, mend what a killed process left, and give out its loop. The lab's lock is held.
+
+    Raises:
+        UserError: the lab is not ready.
+        OurFault: the service failed.
+    """
+    with lab.ledger() as ledger, lab.ledger(one_thread=False) as reader:
+        lab.check_ready()
+        preflight.check_memory(lab.settings.limits())
+        selfcheck.ensure(lab)
+        lab.workspace.start_branch()
+        observers = Observers([*watching, ResultsFile(lab, ledger)])
+        with _watch(lab, observers) as watch, Checker(policy_text(lab)) as checker:
+            source = _source(lab, ledger, reader, observers, steering, watch, checker, keys)
+            loop = _loop(lab, ledger, observers, steering, source, checker)
+            loop.recover(lab.wall.sandbox.reap(lab.id))
+            try:
+                yield Assembled(loop=loop, watch=watch)
+            finally:
+                source.ahead.close()
+
+
+def _watch(lab: Lab, observers: Observers) -> ProgramWatch:
+    return ProgramWatch(
+        lab.directory / "program.md",
+        on_change=lambda program: observers.notify(ProgramChanged(sha256=program.sha256)),
+        on_refused=lambda why: observers.notify(ProgramRefused(reason=clean(why, 500))),
+    )
+
+
+def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, source: Source, checker: Checker) -> Loop:
+    settings = lab.settings
+    return Loop(
+        arena=lab.arena,
+        ledger=ledger,
+        workspace=lab.workspace,
+        source=source,
+        check=checker.check,
+        executor=SerialExecutor(lab.wall.sandbox),
+        plan=lab.spec,
+        rule=_rule(settings.decide),
+        train_seed=settings.decide.train_seed,
+        startup_margin_seconds=settings.time.startup_margin_seconds,
+        observers=observers,
+        steering=steering,
+        healthy=lambda: _check_health(lab),
+    )
+
+
+def _check_health(lab: Lab) -> None:
+    """See that a trial could run now, and remove what an outage left.
+
+    Raises:
+        OurFault: it would fail by no fault of its own.
+    """
+    try:
+        lab.wall.sandbox.reap(lab.id)
+        lab.dataset.check_sizes()
+    except SandboxUnavailable as error:
+        raise OurFault(str(error)) from error
+    free = shutil.disk_usage(lab.state).free
+    if free < MIN_FREE_BYTES:
+        raise OurFault(
+            f"only {free >> 20} MiB are free on the disk of {lab.state}; an experiment needs {MIN_FREE_BYTES >> 20}"
+        )
+
+
+def _rule(settings: DecideSettings) -> Rule:
+    greedy = Greedy(min_gain_bpb=settings.min_gain_bpb)
+    return Simpler(rule=greedy, equal_bpb=settings.equal_bpb) if settings.simpler else greedy
+
+
+def _source(
+    lab: Lab,
+    ledger: Ledger,
+    reader: Ledger,
+    observers: Observers,
+    steering: Steering,
+    watch: ProgramWatch,
+    checker: Checker,
+    keys: KeySource,
+) -> Source:
+    settings = lab.settings
+    caps = Caps(**settings.cost.model_dump())
+    given: dict[str, object] = {
+        "seed": settings.proposer.seed,
+        "lab": str(lab.directory),
+        "keys": keys,
+        "usd_capped": caps.max_usd is not None or caps.max_usd_per_day is not None,
+    }
+    proposer = proposers.load(settings.proposer.name, {**settings.proposer.options, **given})
+    return Source(
+        arena=lab.arena,
+        ledger=ledger,
+        reader=reader,
+        read=lab.workspace.read,
+        ahead=Ahead(proposer, settings.proposer.lookahead, steering.stops_now),
+        inbox=lab.inbox,
+        program=lambda: watch.current().text,
+        caps=caps,
+        profile=settings.profile,
+        observers=observers,
+        cancel=steering.stops_now,
+        sleep=steering.wait,
+        desk=desk_of(lab, checker, arena=lab.arena.fingerprint, program=watch.current),
+    )

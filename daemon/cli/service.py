@@ -1,0 +1,62 @@
+"""The daemon, and how it is steered while it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from daemon.cli.common import HERE, LabOption, app, open_lab
+from daemon.lab import Lab
+
+
+@app.command()
+def daemon(context: typer.Context, lab: LabOption = HERE) -> None:
+    """Run experiments until told to stop: through outages, and waiting where there is nothing to do."""
+    from daemon.service import run_daemon
+
+    run_daemon(lab, Console(), context.obj)
+
+
+@app.command()
+def pause(lab: LabOption = HERE) -> None:
+    """Let the running daemon begin no other experiment; the present one is finished."""
+    _ask(open_lab(lab), "pause")
+    typer.echo("paused: the present experiment is finished, and no other begins until `autoresearch resume`")
+
+
+@app.command()
+def resume(lab: LabOption = HERE) -> None:
+    """Let a paused daemon go on."""
+    _ask(open_lab(lab), "resume")
+    typer.echo("resumed")
+
+
+@app.command()
+def stop(
+    lab: LabOption = HERE,
+    now: Annotated[bool, typer.Option("--now", help="Abandon the present experiment; it is taken up again.")] = False,
+) -> None:
+    """Stop the running daemon when its present experiment is decided."""
+    _ask(open_lab(lab), "stop", when="now" if now else "experiment")
+    typer.echo("stopping now" if now else "stopping when the present experiment is decided")
+
+
+@app.command()
+def skip(lab: LabOption = HERE) -> None:
+    """Abandon the present experiment for good, and go on with another."""
+    typer.echo(f"experiment {_ask(open_lab(lab), 'skip')['skipped']} is abandoned")
+
+
+@app.command()
+def reload(lab: LabOption = HERE) -> None:
+    """Let the running daemon read lab.toml and policy.yaml anew, after the present experiment."""
+    _ask(open_lab(lab), "reload")
+    typer.echo("the settings are read anew after the present experiment")
+
+
+def _ask(lab: Lab, verb: str, **fields: str) -> dict[str, object]:
+    from daemon.control import ask
+
+    return ask(lab.control_socket, {"verb": verb, **fields})

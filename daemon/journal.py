@@ -1,0 +1,67 @@
+"""Events as JSON lines for a journal: what, when, which experiment, which phase."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TextIO
+
+from daemon.observe import (
+    Event,
+    ExperimentClosed,
+    FaultSeen,
+    Paused,
+    PhaseEntered,
+    ProgramChanged,
+    ProgramRefused,
+    Recovered,
+)
+from daemon.text import clean
+
+
+class JournalObserver:
+    """Writes one line an event to ``stream``, at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._experiment: int | None = None
+        self._phase = ""
+
+    def notify(self, event: Event) -> None:
+        match event:
+            case PhaseEntered():
+                self._experiment, self._phase = event.number, event.phase
+                facts: dict[str, object] = {"seconds": event.seconds, "hypothesis": clean(event.hypothesis, 300)}
+            case ExperimentClosed():
+                facts = _closed(event)
+                self._experiment, self._phase = event.experiment.number, "closed"
+            case FaultSeen():
+                facts = {"message": clean(event.message, 500), "retry_seconds": event.retry_seconds}
+            case Recovered():
+                facts = {
+                    "finished": list(event.finished),
+                    "interrupted": list(event.interrupted),
+                    "reaped": len(event.reaped),
+                }
+            case Paused() | ProgramRefused():
+                facts = {"reason": clean(event.reason, 500)}
+            case ProgramChanged():
+                facts = {"sha256": event.sha256}
+        self._write(type(event).__name__, facts)
+
+    def _write(self, event: str, facts: dict[str, object]) -> None:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = {"at": at, "event": event, "experiment": self._experiment, "phase": self._phase, **facts}
+        self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+
+def _closed(event: ExperimentClosed) -> dict[str, object]:
+    experiment = event.experiment
+    return {
+        "decision": experiment.decision,
+        "val_bpb": experiment.val_bpb,
+        "champion_bpb": event.champion_bpb,
+        "reason": clean(experiment.outcome.reason, 500) if experiment.outcome else "",
+        "hypothesis": clean(experiment.hypothesis, 300),
+    }
