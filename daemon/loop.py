@@ -22,7 +22,16 @@ from daemon.model import (
     TrialStatus,
     UserError,
 )
-from daemon.observe import ExperimentClosed, FaultSeen, Observers, Paused, PhaseEntered, Recovered
+from daemon.observe import (
+    ExperimentClosed,
+    FaultSeen,
+    Observers,
+    Paused,
+    PhaseEntered,
+    ProviderCharged,
+    Recovered,
+    TrialEnded,
+)
 from daemon.proposers.interface import NothingToPropose
 from daemon.proposing import CapReached, Source
 from daemon.text import clean
@@ -129,6 +138,7 @@ class Loop:
         )
         if proposal.usage is not None:
             experiment = self.ledger.add(experiment, proposal.usage)
+            self.observers.notify(ProviderCharged(usage=proposal.usage))
         experiment = self.ledger.add(experiment, proposal)
         self.source.inbox.discard(proposal.ticket)
         base = self.workspace.read(patch.base_commit) if champion else b""  # a baseline replaces nothing
@@ -176,7 +186,9 @@ class Loop:
         except OurFault as fault:
             self.ledger.add(experiment, Interrupted(reason=str(fault)[:300]))
             raise
-        return self.ledger.add(experiment, result)
+        experiment = self.ledger.add(experiment, result)
+        self.observers.notify(TrialEnded(number=experiment.number, result=result))
+        return experiment
 
     def _to_beat(self, champion: Experiment | None) -> float | None:
         return to_beat(champion, self._summaries()) if champion else None
@@ -226,7 +238,7 @@ class Loop:
             try:
                 return act()
             except OurFault as fault:
-                self.observers.notify(FaultSeen(message=str(fault), retry_seconds=pause))
+                self.observers.notify(FaultSeen(message=str(fault), retry_seconds=pause, kind=fault.kind))
                 if self.sleep(pause):
                     raise Cancelled("stopped while waiting") from fault
                 self.recover(reaped=())

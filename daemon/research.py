@@ -26,7 +26,7 @@ from daemon.ledger import Ledger
 from daemon.lifecycle import StopFlag, lab_lock
 from daemon.loop import Loop
 from daemon.model import TrialResult, UserError
-from daemon.observe import Event, ExperimentClosed, Observers, PhaseEntered, ProgramChanged, ProgramRefused
+from daemon.observe import Event, ExperimentClosed, Observer, Observers, PhaseEntered, ProgramChanged, ProgramRefused
 from daemon.payload import root
 from daemon.program_watch import ProgramWatch
 from daemon.proposers import interface as proposers
@@ -57,19 +57,35 @@ def research(directory: Path, experiments: int, stop: StopFlag, console: Console
         UserError: the lab is not ready, in use, or its baseline fails.
         OurFault: the service failed again and again.
     """
+    from daemon.metrics.publish import published  # prometheus-client is for this verb alone
+
     lab = Lab(directory)
     with lab_lock(lab.state, "run"), lab.ledger() as ledger:
         lab.check_ready()
         preflight.check_memory(lab.settings.limits())
         selfcheck.ensure(lab)
         lab.workspace.start_branch()
-        observer = ConsoleObserver(console)
-        observers = Observers([observer, ResultsFile(lab, ledger)])
-        with observer.drawing(), _watch(lab, observers) as watch, Checker(policy_text(lab)) as checker:
-            source = _source(lab, ledger, observers, stop, watch, checker, keys or KeySource())
-            loop = _loop(lab, ledger, observers, stop, source, checker)
-            loop.recover(lab.wall.sandbox.reap(lab.id))
-            return loop.run(experiments, stop_after=lambda: watch.current().knobs.stop_after)
+        with published(lab, ledger) as measuring:
+            observers = [ResultsFile(lab, ledger), *measuring]
+            return _research(lab, ledger, experiments, stop, console, observers, keys or KeySource())
+
+
+def _research(
+    lab: Lab,
+    ledger: Ledger,
+    experiments: int,
+    stop: StopFlag,
+    console: Console,
+    others: Sequence[Observer],
+    keys: KeySource,
+) -> int:
+    observer = ConsoleObserver(console)
+    observers = Observers([observer, *others])
+    with observer.drawing(), _watch(lab, observers) as watch, Checker(policy_text(lab)) as checker:
+        source = _source(lab, ledger, observers, stop, watch, checker, keys)
+        loop = _loop(lab, ledger, observers, stop, source, checker)
+        loop.recover(lab.wall.sandbox.reap(lab.id))
+        return loop.run(experiments, stop_after=lambda: watch.current().knobs.stop_after)
 
 
 def _watch(lab: Lab, observers: Observers) -> ProgramWatch:
