@@ -297,10 +297,6 @@ def test_faults_are_told_apart(bench: Bench, ledger: Ledger) -> None:
     night(bench, ledger, seen, [file_scoring(1.9)], script=script)
     assert seen.by("faults_total", "kind") == {"service": 1}
     assert seen.by("trials_total", "status") == {"ok": 2}, "a trial that a fault ended is none"
-    assert (
-        seen["loop_phase", {"autoresearch_loop_phase": "idle"}]
-        or seen["loop_phase", {"autoresearch_loop_phase": "proposing"}]
-    )
 
 
 class Clock:
