@@ -23,7 +23,7 @@ def serving(address: tuple[str, int], registry: CollectorRegistry) -> Iterator[i
             "and [metrics] listen in lab.toml chooses another address",
             host,
             port,
-            error.strerror,
+            error.strerror or error,
         )
         yield None
         return
