@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
@@ -25,10 +26,14 @@ Remember = Callable[[Experiment, Lesson], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Next:
-    """A proposal to pursue, and the text of program.md that it was made under."""
+    """A proposal to pursue, and the text of program.md that it was made under.
+
+    ``seconds`` is what the proposer took over it; 0 where none was asked.
+    """
 
     proposal: Proposal
     program: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +42,10 @@ class _Answer:
 
     proposal: Proposal
     context: Context
+    seconds: float
 
     def as_next(self) -> Next:
-        return Next(proposal=self.proposal, program=self.context.program)
+        return Next(proposal=self.proposal, program=self.context.program, seconds=self.seconds)
 
 
 class Ahead:
@@ -97,7 +103,7 @@ class Ahead:
         old = answer.proposal
         if (patch := rebase(old.patch.train_py, answer.context.train_py, base)) is not None:
             carried = replace(old, patch=Patch(train_py=patch, base_commit=base_commit))
-            return Next(proposal=carried, program=answer.context.program)
+            return replace(answer.as_next(), proposal=carried)
         return self._again(make, old.usage)
 
     def _again(self, make: MakeContext, lost: Usage | None) -> Next:
@@ -106,7 +112,7 @@ class Ahead:
         except ProposalFailed as failure:
             raise ProposalFailed(str(failure), together(lost, failure.usage)) from failure
         proposal = replace(answer.proposal, usage=together(lost, answer.proposal.usage))
-        return Next(proposal=proposal, program=answer.context.program)
+        return replace(answer.as_next(), proposal=proposal)
 
     def reflect(self, make: MakeContext, experiment: Experiment, remember: Remember) -> None:
         """Ask for a lesson and have it remembered, before the next proposal; nothing waits for it."""
@@ -130,8 +136,9 @@ class Ahead:
 
     def _ask(self, make: MakeContext, future: Future[_Answer]) -> None:
         try:
-            context = make()
-            future.set_result(_Answer(proposal=self._proposer.propose(context), context=context))
+            context, began = make(), time.monotonic()
+            proposal = self._proposer.propose(context)
+            future.set_result(_Answer(proposal=proposal, context=context, seconds=time.monotonic() - began))
         except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
             future.set_exception(error)
 

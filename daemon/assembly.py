@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -57,20 +57,25 @@ class Assembled:
 
 
 @contextmanager
-def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: list[Observer]) -> Iterator[Assembled]:
+def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[Observer]) -> Iterator[Assembled]:
     """Check that the lab is ready, mend what a killed process left, and give out its loop. The lab's lock is held.
 
     Raises:
         UserError: the lab is not ready.
         OurFault: the service failed.
     """
+    from daemon.metrics.publish import published  # prometheus-client is for those who run, not for those who look
+
     with lab.ledger() as ledger, lab.ledger(one_thread=False) as reader:
         lab.check_ready()
         preflight.check_memory(lab.settings.limits())
         selfcheck.ensure(lab)
         lab.workspace.start_branch()
-        observers = Observers([*watching, ResultsFile(lab, ledger)])
-        with _watch(lab, observers) as watch, Checker(policy_text(lab)) as checker:
+        with (
+            published(lab, ledger) as measuring,
+            _observed(lab, [*watching, ResultsFile(lab, ledger), *measuring]) as (observers, watch),
+            Checker(policy_text(lab)) as checker,
+        ):
             source = _source(lab, ledger, reader, observers, steering, watch, checker, keys)
             loop = _loop(lab, ledger, observers, steering, source, checker)
             loop.recover(lab.wall.sandbox.reap(lab.id))
@@ -80,12 +85,17 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: list[Obse
                 source.ahead.close()
 
 
-def _watch(lab: Lab, observers: Observers) -> ProgramWatch:
-    return ProgramWatch(
+@contextmanager
+def _observed(lab: Lab, watching: Sequence[Observer]) -> Iterator[tuple[Observers, ProgramWatch]]:
+    """Those who are told of events, and the watch on program.md, which tells them of its changes."""
+    observers = Observers(watching)
+    watch = ProgramWatch(
         lab.directory / "program.md",
         on_change=lambda program: observers.notify(ProgramChanged(sha256=program.sha256)),
         on_refused=lambda why: observers.notify(ProgramRefused(reason=clean(why, 500))),
     )
+    with watch:
+        yield observers, watch
 
 
 def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, source: Source, checker: Checker) -> Loop:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from daemon.checker import Checker
 from daemon.lab import Lab
-from daemon.loop import tried_on
 from daemon.model import UserError
 from daemon.payload import payload
+from daemon.tried import tried_on
 from policies import config
 from policies.interface import Submission, Tried, Verdict
 

@@ -61,12 +61,16 @@ class Inbox:
         if not text:
             raise UserError("a hypothesis is needed: one sentence on what the change should do")
         private_folder(self._folder)
-        if sum(1 for _ in self._tickets()) >= MAX_WAITING:
+        if self.count() >= MAX_WAITING:
             raise UserError(f"{MAX_WAITING} patches are waiting already; wait for some to be tried")
         ticket = f"{time.time_ns():020d}-{os.urandom(4).hex()}"
         slip = _Slip(hypothesis=text, train_py=b64encode(train_py).decode(), submitter=submitter)
         write_atomically(self._folder / f"{ticket}.json", slip.model_dump_json().encode(), mode=0o600)
         return ticket
+
+    def count(self) -> int:
+        """How many wait."""
+        return sum(1 for _ in self._tickets())
 
     def waiting(self) -> Iterator[Submitted]:
         """What waits, oldest first. A file that is no slip is set aside with the ending ``.bad``."""

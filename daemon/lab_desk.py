@@ -11,12 +11,12 @@ from daemon.checking import policy_text
 from daemon.decide import Noise
 from daemon.desk import LabDesk
 from daemon.lab import Lab
-from daemon.loop import tried_on
 from daemon.memory import TouchedMemory
 from daemon.model import Experiment
 from daemon.notebook import BUDGET_TOKENS
 from daemon.plateau import PLATEAU_AFTER
 from daemon.program import Program
+from daemon.tried import tried_on
 from policies.interface import Submission, Verdict
 
 SUBMITTER = "mcp"

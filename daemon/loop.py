@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
@@ -23,14 +23,24 @@ from daemon.model import (
     TrialStatus,
     UserError,
 )
-from daemon.observe import ExperimentClosed, FaultSeen, Observers, Paused, PhaseEntered, Recovered
+from daemon.observe import (
+    ExperimentClosed,
+    FaultSeen,
+    Observers,
+    Paused,
+    PhaseEntered,
+    ProviderCharged,
+    Recovered,
+    TrialEnded,
+)
 from daemon.proposers.interface import NothingToPropose
 from daemon.proposing import CapReached, Source
 from daemon.steering import SKIPPED, STOPPED, Steering
 from daemon.text import clean
 from daemon.trial import Executor, Listener, TrialPlan
+from daemon.tried import tried_on
 from daemon.workspace import Workspace, commit_message
-from policies.interface import Submission, Tried, Verdict
+from policies.interface import Submission, Verdict
 from sandbox.interface import Cancelled, SandboxSpec
 
 BACKOFF_SECONDS = (5.0, 15.0, 60.0, 180.0)
@@ -174,6 +184,7 @@ class Loop:
         )
         if proposal.usage is not None:
             experiment = self.ledger.add(experiment, proposal.usage)
+            self.observers.notify(ProviderCharged(usage=proposal.usage))
         experiment = self.ledger.add(experiment, proposal)
         self.source.inbox.discard(proposal.ticket)
         base = self.workspace.read(patch.base_commit) if champion else b""  # a baseline replaces nothing
@@ -225,7 +236,9 @@ class Loop:
             except OurFault as fault:
                 self.ledger.add(experiment, Interrupted(reason=str(fault)[:300]))
                 raise
-        return self.ledger.add(experiment, result)
+        experiment = self.ledger.add(experiment, result)
+        self.observers.notify(TrialEnded(number=experiment.number, result=result))
+        return experiment
 
     def _to_beat(self, champion: Experiment | None) -> float | None:
         return to_beat(champion, self._summaries()) if champion else None
@@ -276,18 +289,8 @@ class Loop:
                 self.healthy()
                 return act()
             except OurFault as fault:
-                self.observers.notify(FaultSeen(message=str(fault), retry_seconds=pause))
+                self.observers.notify(FaultSeen(message=str(fault), retry_seconds=pause, kind=fault.kind))
                 if self.steering.wait(pause) or self.steering.leaves():
                     raise Cancelled("stopped while waiting") from fault
                 self.recover(reaped=())
         return act()
-
-
-def tried_on(base_commit: str, rows: Iterable[Summary]) -> dict[str, Tried]:
-    """The programs that were run and decided against this base, by fingerprint, with their first outcome."""
-    found: dict[str, Tried] = {}
-    for row in rows:
-        ran = row.decision is not None and row.decision is not Decision.REFUSED
-        if ran and row.fingerprint and row.base_commit == base_commit:
-            found.setdefault(row.fingerprint, Tried(experiment=row.number, outcome=str(row.decision)))
-    return found

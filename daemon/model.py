@@ -14,8 +14,18 @@ MAX_HYPOTHESIS_CHARACTERS = 500
 MAX_LESSON_CHARACTERS = 600
 
 
+class FaultKind(StrEnum):
+    """What failed where no candidate did. A proposal: the provider answered, but with nothing that can be used."""
+
+    SERVICE = "service"
+    PROVIDER = "provider"
+    PROPOSAL = "proposal"
+
+
 class OurFault(Exception):  # noqa: N818 - a fault is what it is; "OurFaultError" says it twice
     """The service failed (engine, disk, provider), not the candidate: no experiment is judged by it."""
+
+    kind = FaultKind.SERVICE
 
 
 class UserError(Exception):

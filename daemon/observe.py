@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from daemon.model import Experiment
+from daemon.model import Experiment, FaultKind, TrialResult, Usage
 
 log = logging.getLogger("autoresearchd")
 
@@ -20,6 +20,33 @@ class PhaseEntered:
     phase: str
     seconds: float
     hypothesis: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialEnded:
+    """A trial has its result, which is on the ledger. A trial that a fault of ours ended has none."""
+
+    number: int
+    result: TrialResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalAwaited:
+    """The loop waits for the proposer; nothing trains meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProposalMade:
+    """The wait is over. ``seconds`` is what the proposer took, some of it perhaps while an experiment trained."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderCharged:
+    """A provider was asked, and this is on the ledger as its bill. Told by any thread."""
+
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +63,7 @@ class FaultSeen:
 
     message: str
     retry_seconds: float | None
+    kind: FaultKind = FaultKind.SERVICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +96,19 @@ class ProgramRefused:
     reason: str
 
 
-Event = PhaseEntered | ExperimentClosed | FaultSeen | Recovered | Paused | ProgramChanged | ProgramRefused
+Event = (
+    PhaseEntered
+    | TrialEnded
+    | ProposalAwaited
+    | ProposalMade
+    | ProviderCharged
+    | ExperimentClosed
+    | FaultSeen
+    | Recovered
+    | Paused
+    | ProgramChanged
+    | ProgramRefused
+)
 
 
 class Observer(Protocol):

@@ -11,8 +11,8 @@ from daemon.ahead import Ahead, Next
 from daemon.cost import Caps, reached, spent
 from daemon.inbox import Inbox
 from daemon.ledger import Interrupted, Ledger
-from daemon.model import Arena, Experiment, Lesson, OurFault, Patch, Phase, Proposal, Summary, Usage
-from daemon.observe import FaultSeen, Observers, Paused
+from daemon.model import Arena, Experiment, FaultKind, Lesson, OurFault, Patch, Phase, Proposal, Summary, Usage
+from daemon.observe import FaultSeen, Observers, Paused, ProposalAwaited, ProposalMade, ProviderCharged
 from daemon.proposers.interface import Context, Desk, NothingToPropose, ProposalFailed
 from daemon.text import clean
 from sandbox.interface import Cancelled
@@ -94,19 +94,23 @@ class Source:
 
     def _asked(self, champion: Experiment) -> Next:
         self._wait_for_allowance()
+        self.observers.notify(ProposalAwaited())
         commit = champion.commit or ""
         last: ProposalFailed | None = None
         for _ in range(MAX_FAILED_PROPOSALS):
             try:
-                return self.ahead.propose(lambda: self._context(champion, ()), commit, self.read(commit))
+                asked = self.ahead.propose(lambda: self._context(champion, ()), commit, self.read(commit))
+                self.observers.notify(ProposalMade(seconds=asked.seconds))
+                return asked
             except OurFault as fault:
                 if (usage := getattr(fault, "usage", None)) is not None:  # a provider that broke off was paid for it
                     self._record(champion, f"the provider failed: {fault}", usage)
                 raise
             except ProposalFailed as failure:
                 last = failure
-                self.observers.notify(FaultSeen(message=f"no usable proposal: {failure}", retry_seconds=0.0))
-                self._record(champion, f"no usable proposal: {failure}", failure.usage)
+                unusable = f"no usable proposal: {failure}"
+                self.observers.notify(FaultSeen(message=unusable, retry_seconds=0.0, kind=FaultKind.PROPOSAL))
+                self._record(champion, unusable, failure.usage)
                 if self.cancel():
                     raise Cancelled("stopped by the operator") from failure
         raise OurFault(f"the proposer {self.ahead.name} failed {MAX_FAILED_PROPOSALS} times in a row: {last}")
@@ -121,12 +125,14 @@ class Source:
         )
         if usage is not None:
             experiment = self.ledger.add(experiment, usage)
+            self.observers.notify(ProviderCharged(usage=usage))
         self.ledger.add(experiment, Interrupted(reason=clean(reason, 300)))
 
     def _remember(self, experiment: Experiment, lesson: Lesson) -> None:
         """On the proposer's thread."""
         if lesson.usage is not None:
             experiment = self.reader.add(self.reader.get(experiment.number), lesson.usage)
+            self.observers.notify(ProviderCharged(usage=lesson.usage))
         if lesson.text:
             self.reader.add(self.reader.get(experiment.number), lesson)
 

@@ -23,6 +23,7 @@ from daemon.notify import Notifier
 from daemon.observe import Event, FaultSeen, Observer, Observers, Paused
 from daemon.situation import Watcher
 from daemon.steering import Steering, When
+from daemon.text import clean
 
 SUBMITTER = "control"
 RETRY_SECONDS = 30.0
@@ -108,7 +109,7 @@ def _answers(lab: Lab, steering: Steering, watcher: Watcher) -> Callable[[Reques
                     raise UserError("nothing is being tried just now, so there is nothing to skip")
                 return {"skipped": number}
             case "submit":
-                return {"ticket": lab.inbox.put(_bytes(request.train_py), request.hypothesis, SUBMITTER)}
+                return {"ticket": lab.inbox.put(_bytes(request.train_py), clean(request.hypothesis, 500), SUBMITTER)}
         return {**watcher.facts(), "paused": steering.paused, "stopping": steering.stopping}
 
     return answer

@@ -19,6 +19,7 @@ STATE = ".autoresearch"
 Profile = Literal["cpu", "gpu"]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Mebibytes = Annotated[int, Field(gt=0, le=4 * 1024 * 1024)]
+_ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})")
 
 
 class _Section(BaseModel):
@@ -90,6 +91,26 @@ class CostSettings(_Section):
     max_tokens: Annotated[int, Field(ge=0)] | None = None
 
 
+class MetricsSettings(_Section):
+    """Where Prometheus may read."""
+
+    listen: str = "127.0.0.1:9464"
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        found = _ADDRESS.fullmatch(value)
+        if value and not (found and 1 <= int(found["port"]) <= 65535):
+            raise ValueError('must be an address with its port, such as "127.0.0.1:9464" or "[::1]:9464", or ""')
+        return value
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port to listen at; None for not at all."""
+        found = _ADDRESS.fullmatch(self.listen)
+        return (found["host"].strip("[]"), int(found["port"])) if found else None
+
+
 class DecideSettings(_Section):
     """What is kept."""
 
@@ -121,6 +142,7 @@ class Settings(_Section):
     cost: CostSettings = CostSettings()
     decide: DecideSettings = DecideSettings()
     control: ControlSettings = ControlSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.

@@ -14,3 +14,5 @@ say "import-linter"
 .venv/bin/lint-imports
 say "the seccomp profile is what its list makes"
 .venv/bin/python scripts/seccomp.py --check
+say "the table of metrics is what the registry holds"
+.venv/bin/python scripts/metrics.py --check

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 export OMP_WAIT_POLICY=PASSIVE
 
 scripts/lint.sh
+scripts/prometheus.sh
 say "the guest's tests, with torch"
 OMP_NUM_THREADS=1 .venv-train/bin/python -m pytest tests/guest
 say "the daemon's tests, with the engine"

@@ -4,6 +4,7 @@ from daemon.ledger.chain import GENESIS
 from daemon.ledger.ledger import Ledger, utc_now
 from daemon.ledger.records import MAX_LOG_TAIL
 from daemon.ledger.schema import LedgerBroken, LedgerError
+from daemon.ledger.totals import Totals
 from daemon.model import Summary
 from daemon.phases import Abandoned, Committed, IllegalTransition, Interrupted, TrialStarted
 
@@ -18,6 +19,7 @@ __all__ = [
     "LedgerBroken",
     "LedgerError",
     "Summary",
+    "Totals",
     "TrialStarted",
     "utc_now",
 ]

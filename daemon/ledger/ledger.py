@@ -18,9 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from daemon.ledger import chain, records
+from daemon.ledger import chain, records, totals
 from daemon.ledger.projection import COLUMNS, row_of, summarise, summary_of
 from daemon.ledger.schema import LedgerBroken, LedgerError, connect
+from daemon.ledger.totals import Totals
 from daemon.model import Arena, Decision, Experiment, Phase, Proposal, Summary, UserError
 from daemon.phases import Closed, IllegalTransition, Value, advance
 
@@ -123,6 +124,11 @@ class Ledger:
             (arena, arena),
         )
         return [summary_of(row) for row in rows]
+
+    def totals(self) -> Totals:
+        """What the lab has counted since it was made."""
+        with self._translated():
+            return totals.read(self._db)
 
     def champion(self, arena_fingerprint: str) -> Experiment | None:
         """The last experiment kept in this arena, or None."""

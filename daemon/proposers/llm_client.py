@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from daemon.model import OurFault, Usage, UserError
+from daemon.model import FaultKind, OurFault, Usage, UserError
 from daemon.pricing import Prices, Tokens
 from daemon.proposers.llm_values import Failure, Reply
 
@@ -27,6 +27,8 @@ log = logging.getLogger("autoresearchd")
 
 class ProviderDown(OurFault):
     """The provider gave no answer, however often it was asked; ``usage`` is what the attempt has cost."""
+
+    kind = FaultKind.PROVIDER
 
     def __init__(self, text: str, usage: Usage | None = None) -> None:
         super().__init__(text)

@@ -54,7 +54,7 @@ def test_the_command_starts_without_torch_and_without_the_payload() -> None:
     program = "import sys, daemon.cli, daemon.lab, daemon.research; print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(ast.literal_eval(done.stdout))
-    assert not loaded & {"torch", "train", "prepare", "sandbox.guest", "safetensors"}
+    assert not loaded & {"torch", "train", "prepare", "sandbox.guest", "safetensors", "prometheus_client"}
 
 
 def test_top_level_names_are_claimed_by_us_alone_and_never_uploaded() -> None:
