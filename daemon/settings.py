@@ -100,6 +100,13 @@ class DecideSettings(_Section):
     train_seed: Annotated[int, Field(ge=0, lt=2**31)] = 1337
 
 
+class RetentionSettings(_Section):
+    """What `autoresearch gc` leaves of what piles up. The ledger, refs and data are never touched."""
+
+    models: Annotated[int, Field(ge=0, le=100_000)] = 5
+    logs_mib: Mebibytes = 256
+
+
 class Settings(_Section):
     """All of ``lab.toml``."""
 
@@ -112,6 +119,7 @@ class Settings(_Section):
     proposer: ProposerSettings = ProposerSettings()
     cost: CostSettings = CostSettings()
     decide: DecideSettings = DecideSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.
