@@ -48,10 +48,11 @@ class Claim:
         return self.decision is Decision.KEEP
 
 
-def check_branch(git: Git, tag: str, claims: Sequence[Claim]) -> Iterator[str]:
+def check_branch(git: Git, tag: str, claims: Sequence[Claim], tips: Mapping[str, str]) -> Iterator[str]:
     """The keeps follow each other, and the last one stands on its branch; yields what is merely worth knowing.
 
-    People may put commits below a baseline, and move the branch: the loop then measures a new baseline.
+    ``tips`` were read before the claims, so that the ledger knows all commits of ours below them. People may
+    put commits below a baseline, and move the branch: the loop then measures a new baseline.
 
     Raises:
         BrokenStory: a keep's base is no keep, or the last keep is on no branch, or the branch holds what was not kept.
@@ -59,13 +60,20 @@ def check_branch(git: Git, tag: str, claims: Sequence[Claim]) -> Iterator[str]:
     keeps = {claim.number: claim for claim in claims if claim.kept and claim.commit}
     for keep in keeps.values():
         _check_base(keep, keeps)
-    tips = refs(git, BRANCHES)
-    histories = {name: first_parents(git, tip) for name, tip in tips.items()}
+    final = [keep for keep in keeps.values() if keep.final]
+    histories = _histories(git, tips)
     by_commit = {claim.commit: claim for claim in claims if claim.commit}
     if tag in histories:
         yield from _check_history(tag, histories[tag], by_commit)
     standing = {commit for history in histories.values() for commit in history}
-    yield from _check_last(tag, tips, standing, [keep for keep in keeps.values() if keep.final])
+    if final and final[-1].commit not in standing:  # a run that goes on may have kept it since
+        tips = refs(git, BRANCHES)
+        standing = {commit for history in _histories(git, tips).values() for commit in history}
+    yield from _check_last(tag, tips, standing, final)
+
+
+def _histories(git: Git, tips: Mapping[str, str]) -> dict[str, list[str]]:
+    return {name: first_parents(git, tip) for name, tip in tips.items()}
 
 
 def _check_base(keep: Claim, keeps: Mapping[int, Claim]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.markup import escape
 
-from daemon.history import Broken, BrokenStory, Claim, check_branch
+from daemon.history import BRANCHES, Broken, BrokenStory, Claim, check_branch
 from daemon.lab import Lab
 from daemon.ledger import Ledger, LedgerBroken
 from daemon.model import Experiment, OurFault, Phase, UserError
@@ -67,6 +67,7 @@ def _check(lab: Lab, counts: dict[str, int]) -> Iterator[str]:
     lab.workspace  # noqa: B018 - a folder that is no repository has a sentence of its own
     git = Git(lab.directory)
     # Before the ledger: what has a ref was on the ledger by then, so that a run in progress looks sound.
+    tips = refs(git, BRANCHES)
     recorded = {int(name): commit for name, commit in refs(git, EXPERIMENTS).items() if name.isdecimal()}
     if not (lab.state / "ledger.sqlite").exists():
         if recorded:
@@ -79,7 +80,7 @@ def _check(lab: Lab, counts: dict[str, int]) -> Iterator[str]:
         _check_cut_off(recorded, len(claims))
         counts["commits"] = _check_commits(git, claims, recorded)
         counts["keeps"] = sum(claim.kept for claim in claims)
-        yield from check_branch(git, lab.settings.tag, claims)
+        yield from check_branch(git, lab.settings.tag, claims, tips)
         yield from _arena_notes(lab, ledger, claims)
 
 

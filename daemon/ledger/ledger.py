@@ -198,8 +198,12 @@ class Ledger:
             LedgerBroken: names the first broken row.
         """
         with self._translated():
-            audit.check_tables(self._db, known_heads)
-            yield from audit.experiments(self._db, self.get)
+            self._db.execute("BEGIN")  # one snapshot for all that is read: a run may go on meanwhile
+            try:
+                audit.check_tables(self._db, known_heads)
+                yield from audit.experiments(self._db, self.get)
+            finally:
+                self._db.execute("ROLLBACK")
 
     def _advance(self, experiment: Experiment, value: Value | Closed) -> Experiment:
         kind, payload = records.encode(value)

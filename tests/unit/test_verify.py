@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +142,26 @@ class TestASoundLab:
             message = commit_message(experiment, ledger.decision_hash(7))
             lab.workspace.record(7, patch, message, experiment.opened_at)
         assert verify(lab).ok
+
+    def test_while_a_run_goes_on(self, lab: Lab) -> None:
+        program = (
+            "import sys; sys.path.insert(0, sys.argv[2])\n"
+            "from pathlib import Path; from nights import *\n"
+            "lab = Lab(Path(sys.argv[1]))\n"
+            "with lab.ledger() as ledger:\n"
+            "    night = Night(lab, ledger, arena_of(lab), champion=6)\n"
+            "    for number in range(15):\n"
+            "        night.add(Decision.KEEP if number % 2 else Decision.DISCARD, 1.7 - number / 1000)\n"
+        )
+        here = str(Path(__file__).parent)
+        looked, run = [], subprocess.Popen([sys.executable, "-c", program, str(lab.directory), here])
+        while run.poll() is None:
+            looked.append(verify(lab))
+        assert run.returncode == 0
+        assert [report.broken for report in looked if not report.ok] == []
+        assert len({len(report.notes) for report in looked}) == 1
+        assert verify(lab).counts["experiments"] == 22
+        assert len(looked) > 5
 
     def test_commits_of_people_and_another_tag(self, lab: Lab) -> None:
         above = _made(lab, "commit-tree", "by hand", "-p", lab.workspace.tip(), f"{lab.workspace.tip()}^{{tree}}")
