@@ -33,13 +33,17 @@ MAX_RUNS = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """One seed: how it ended then (None: it was not run with this seed) and now. Scores in bits per byte."""
+    """One seed: how it ended then (None: it was not run with this seed) and now. Scores in bits per byte.
+
+    ``reason`` is why it has no score now.
+    """
 
     seed: int
     then_status: TrialStatus | None
     then_bpb: float | None
     now_status: TrialStatus
     now_bpb: float | None
+    reason: str = ""
 
     @property
     def difference_bpb(self) -> float | None:
@@ -65,7 +69,8 @@ class Replay:
     @property
     def ended_alike(self) -> bool:
         """Did every run end as the experiment did?"""
-        return all(pair.then_status in (None, pair.now_status) for pair in self.pairs)
+        first = self.pairs[0].then_status  # stands for seeds that it was not run with
+        return all((pair.then_status or first) is pair.now_status for pair in self.pairs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +227,7 @@ def _pair(then: TrialResult | None, now: TrialResult) -> Pair:
         then_bpb=_score(then) if then else None,
         now_status=now.status,
         now_bpb=_score(now),
+        reason=clean(now.reason, 300),
     )
 
 
@@ -253,6 +259,10 @@ def show(done: Replay, console: Console, *, as_json: bool) -> None:
             "" if pair.difference_bpb is None else f"{pair.difference_bpb:+.6f}",
         )
     console.print(table)
+    for pair in done.pairs:
+        if pair.now_bpb is None:
+            why = clean(pair.reason, 300)
+            console.print(f"seed {pair.seed}: {why}", markup=False, highlight=False, soft_wrap=True)
     console.print(_verdict(done), highlight=False, soft_wrap=True)
 
 

@@ -83,7 +83,7 @@ def test_replay_runs_it_again_and_writes_nothing_down(lab: Path) -> None:
     answer = json.loads(autoresearch("replay", "0", "--runs", "2", "--json", "--lab", lab).stdout)
     assert [pair["seed"] for pair in answer["pairs"]] == [1337, 1338]
     assert answer["pairs"][0]["then_bpb"] > 1.0
-    assert answer["sigma_runs"] == 2
+    assert answer["sigma_runs"] == 2, answer["pairs"]
     assert answer["sigma_bpb"] < 0.2
     assert abs(answer["difference_bpb"]) < 0.5
     assert refs_and_status(lab) == before

@@ -103,6 +103,7 @@ def test_a_crash_that_crashes_again_and_one_that_does_not(lab: Lab) -> None:
     again = replay(lab.directory, 4, Runs(lambda _: None))
     assert again.ended_alike
     assert again.difference_bpb is None
+    assert not replay(lab.directory, 1, Runs({1337: 1.9}.get), runs=2).ended_alike  # the further seed crashed
     now = replay(lab.directory, 4, Runs(lambda _: 1.9))
     assert not now.ended_alike
     assert now.pairs[0].then_status is TrialStatus.CRASH
@@ -173,6 +174,7 @@ def test_what_is_printed(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     alike = printed(replay(lab.directory, 1, Runs(lambda _: 1.91), runs=2))
     assert "the 2 runs that chance could be told from all scored the same" in alike
     assert "it ended as it did then" in printed(replay(lab.directory, 4, Runs(lambda _: None)))
+    assert "seed 1337: ZeroDivisionError" in printed(replay(lab.directory, 4, Runs(lambda _: None)))
     assert "it did not end" in printed(replay(lab.directory, 4, Runs(lambda _: 1.0)))
     show(several, Console(), as_json=True)
     answer = json.loads(capsys.readouterr().out)
