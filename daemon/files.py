@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -14,10 +16,17 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     Raises:
         OSError: the directory cannot be written; ``path`` is as it was and nothing is left beside it.
     """
+    with writing_atomically(path, mode=mode) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing_atomically(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """The same piece by piece: ``path`` is replaced when the block ends without an error."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

@@ -35,12 +35,12 @@ def _line(summary: Summary) -> str:
         f"{summary.val_bpb if scored else 0.0:.6f}",
         f"{_memory_gb(summary.peak_vram_mb):.1f}",
         status,
-        _text_cell(clean(summary.hypothesis, MAX_DESCRIPTION_CHARACTERS)),
+        text_cell(clean(summary.hypothesis, MAX_DESCRIPTION_CHARACTERS)),
     )
     return "\t".join(cells)
 
 
-def _text_cell(text: str) -> str:
+def text_cell(text: str) -> str:
     """One cell; an apostrophe goes before a sign that would make it a formula in a spreadsheet."""
     return f"'{text}" if _FORMULA.match(text) else text
 

@@ -54,6 +54,7 @@ class Image:
     id: str
     labels: Mapping[str, str]
     size_bytes: int
+    created_at: float = 0.0  # seconds since 1970
 
 
 class Engine:
@@ -98,6 +99,13 @@ class Engine:
             volumes = self._api.volumes(filters={"label": wanted}).get("Volumes") or []
         return [c["Names"][0].lstrip("/") for c in containers], [v["Name"] for v in volumes]
 
+    def unused_volumes(self, lab_id: str) -> list[str]:
+        """Names of the lab's volumes that no container has, running or not."""
+        wanted = [f"{LABEL}.project={PROJECT}", f"{LABEL}.lab={lab_id}"]
+        with _speaking("list volumes"):
+            found = self._api.volumes(filters={"label": wanted, "dangling": True}).get("Volumes") or []
+        return [volume["Name"] for volume in found]
+
     def remove(self, container: str) -> None:
         with _speaking("remove a container"), suppress(docker.errors.NotFound):
             self._api.remove_container(container, v=True, force=True)
@@ -113,6 +121,26 @@ class Engine:
                 return None
         labels = (found.get("Config") or {}).get("Labels") or {}
         return Image(id=found["Id"], labels=labels, size_bytes=found["Size"])
+
+    def nameless_images(self, label: str) -> list[Image]:
+        """Images with this label that no name leads to any more: what a newer build of the same name left."""
+        with _speaking("list images"):
+            found = self._api.images(filters={"dangling": True, "label": label})
+        return [
+            Image(id=one["Id"], labels=one["Labels"] or {}, size_bytes=one["Size"], created_at=float(one["Created"]))
+            for one in found
+        ]
+
+    def remove_image(self, image_id: str) -> bool:
+        """Remove an image unless a container or another image stands on it; says whether it did."""
+        with _speaking("remove an image"):
+            try:
+                self._api.remove_image(image_id, force=False)
+            except docker.errors.APIError as error:
+                if error.status_code in (404, 409):
+                    return False
+                raise
+        return True
 
     def pull(self, reference: str) -> bool:
         """Try to pull; False when no registry offers it."""

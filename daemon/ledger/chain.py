@@ -19,19 +19,22 @@ def link(previous: str, seq: int, experiment: int, kind: str, payload: str, at: 
     return hashlib.sha256(f"{previous}{content}".encode()).hexdigest()
 
 
-def check(rows: Iterable[Row]) -> set[str]:
-    """Follow the chain through rows of (seq, experiment, kind, payload, at, previous hash, hash); return all hashes.
+def check(rows: Iterable[Row], known_heads: Iterable[str] = ()) -> int:
+    """Follow the chain through rows of (seq, experiment, kind, payload, at, previous hash, hash); return their number.
 
     Raises:
-        LedgerBroken: names the first row that is missing, doctored, or out of order.
+        LedgerBroken: names the first row that is missing, doctored, or out of order, or the end of a chain that lacks
+            one of the hashes that are kept elsewhere.
     """
-    previous, hashes = GENESIS, {GENESIS}
-    for expected, (seq, experiment, kind, payload, at, before, own) in enumerate(rows, start=1):
-        if seq != expected:
-            raise LedgerBroken(expected, "the row is missing")
+    previous, length, unseen = GENESIS, 0, set(known_heads) - {GENESIS}
+    for length, (seq, experiment, kind, payload, at, before, own) in enumerate(rows, start=1):
+        if seq != length:
+            raise LedgerBroken(length, "the row is missing")
         if before != previous:
             raise LedgerBroken(seq, "it does not continue the row before it")
         if own != link(previous, seq, experiment, kind, payload, at):
             raise LedgerBroken(seq, "its content is not what was hashed")
-        hashes.add(previous := own)
-    return hashes
+        unseen.discard(previous := own)
+    if unseen:
+        raise LedgerBroken(length + 1, f"hash {min(unseen)[:12]}…, kept elsewhere, is missing: events were cut off")
+    return length

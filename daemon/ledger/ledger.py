@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from daemon.ledger import chain, records, totals
+from daemon.ledger import audit, chain, records, totals
 from daemon.ledger.projection import COLUMNS, row_of, summarise, summary_of
 from daemon.ledger.schema import LedgerBroken, LedgerError, connect
 from daemon.ledger.totals import Totals
@@ -168,6 +168,10 @@ class Ledger:
             raise UserError(f"no experiment ran in an arena {fingerprint}")
         return records.read_arena(row[0][0])
 
+    def events(self) -> int:
+        """How many events there are."""
+        return int(self._one("SELECT count(*) FROM events")[0])
+
     def head_hash(self) -> str:
         """The hash of the newest event: it vouches for all before it."""
         rows = self._all("SELECT hash FROM events ORDER BY seq DESC LIMIT 1", ())
@@ -190,37 +194,22 @@ class Ledger:
         Raises:
             LedgerBroken: names the first broken row.
         """
+        for _ in self.audit(known_heads):
+            pass
+
+    def audit(self, known_heads: Iterable[str] = ()) -> Iterator[Experiment]:
+        """The same check, experiment by experiment: the chain first, then each one as soon as it was found sound.
+
+        Raises:
+            LedgerBroken: names the first broken row.
+        """
         with self._translated():
-            hashes = self._verify_chain()
-            for head in known_heads:
-                if head not in hashes:
-                    raise LedgerBroken(
-                        len(hashes), f"hash {head[:12]}…, kept elsewhere, is missing: events were cut off"
-                    )
-            self._verify_arenas()
-            self._verify_experiments()
-
-    def _verify_chain(self) -> set[str]:
-        problem = self._one("PRAGMA quick_check(1)")[0]
-        if problem != "ok":
-            raise LedgerBroken(0, f"SQLite finds the file damaged ({problem})")
-        return chain.check(
-            self._db.execute("SELECT seq, experiment, kind, payload, at, previous_hash, hash FROM events ORDER BY seq")
-        )
-
-    def _verify_arenas(self) -> None:
-        for fingerprint, content in self._all("SELECT fingerprint, content FROM arenas", ()):
-            if hashlib.sha256(content.encode()).hexdigest()[:16] != fingerprint:
-                raise LedgerBroken(0, f"arena {fingerprint} is not what its name says")
-
-    def _verify_experiments(self) -> None:
-        written = {row[0] for row in self._all("SELECT DISTINCT experiment FROM events", ())}
-        listed = {summary.number: summary for summary in self.summaries()}
-        if missing := written ^ listed.keys():
-            raise LedgerBroken(0, f"experiment {min(missing)} is not both listed and written")
-        for number, summary in listed.items():
-            if summarise(self.get(number)) != summary:
-                raise LedgerBroken(0, f"experiment {number} is listed otherwise than its events say")
+            self._db.execute("BEGIN")  # one snapshot for all that is read: a run may go on meanwhile
+            try:
+                audit.check_tables(self._db, known_heads)
+                yield from audit.experiments(self._db, self.get)
+            finally:
+                self._db.execute("ROLLBACK")
 
     def _advance(self, experiment: Experiment, value: Value | Closed) -> Experiment:
         kind, payload = records.encode(value)
@@ -303,6 +292,8 @@ class Ledger:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if type(error) is sqlite3.DatabaseError:  # not one of its kinds: the file itself is no database any more
+                raise LedgerBroken(0, f"{self._path} cannot be used: {error}") from error
             raise LedgerError(f"the ledger {self._path} cannot be used: {error}") from error
 
 
