@@ -15,8 +15,9 @@ from daemon.text import clean
 from sandbox.interface import Cancelled, SandboxUnavailable
 
 MAX_MESSAGE_CHARACTERS = 2000
-for group in ("research", "service", "records", "machine"):  # each adds its verbs, in the order of the help
-    import_module(f"daemon.cli.{group}")
+GROUPS = ("research", "service", "records", "provenance", "machine")  # in the order of the help
+for group in GROUPS:
+    import_module(f"daemon.cli.{group}")  # adds its verbs
 
 
 def main() -> None:

@@ -9,29 +9,21 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from daemon.lab import Lab
-from daemon.lifecycle import StopFlag, lab_lock
-
-LabOption = Annotated[Path, typer.Option("--lab", help="The lab's folder.", show_default="here")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-HERE = Path()
+from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, stopping
+from daemon.lifecycle import lab_lock
 
 
-def add_to(app: typer.Typer) -> None:
-    """Put the verbs on the command."""
-    for verb in (verify, export, replay, promote, gc):
-        app.command()(verb)
-
-
+@app.command()
 def verify(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """Do the ledger, git and the lab's files tell one story? Exits with 1 and names the first thing that does not."""
     from daemon import verify as verifying
 
-    report = verifying.verify(Lab(lab))
+    report = verifying.verify(open_lab(lab))
     verifying.show(report, Console(), as_json=as_json)
     sys.exit(0 if report.ok else 1)
 
 
+@app.command()
 def export(
     form: Annotated[Literal["parquet", "csv", "jsonl"], typer.Option("--format", help="Parquet has typed columns.")],
     output: Annotated[
@@ -43,10 +35,11 @@ def export(
     """Write one row for each experiment, for DuckDB, pandas or a spreadsheet."""
     from daemon.export import export as write
 
-    path, rows = write(Lab(lab), form, output, force=force)
+    path, rows = write(open_lab(lab), form, output, force=force)
     typer.echo(f"wrote {rows} experiments to {path}")
 
 
+@app.command()
 def replay(
     number: int,
     runs: Annotated[int | None, typer.Option(help="How often.", show_default="as often as it was run")] = None,
@@ -57,13 +50,14 @@ def replay(
     """Run an experiment again, with the seeds it had. Writes nothing down; exits with 3 when it ends otherwise."""
     from daemon import replaying
 
-    with StopFlag().listening() as stop:
+    with stopping() as stop:
         start = replaying.sandboxed(stop, Console(stderr=True))
         done = replaying.replay(lab, number, start, runs=runs, other_arena=other_arena)
     replaying.show(done, Console(), as_json=as_json)
     sys.exit(0 if done.ended_alike else 3)
 
 
+@app.command()
 def promote(
     number: Annotated[int | None, typer.Argument(help="A kept experiment.", show_default="the champion")] = None,
     branch: Annotated[str, typer.Option(help="The branch of yours that gets the commit.")] = "main",
@@ -74,9 +68,10 @@ def promote(
     from daemon.promote import promote as bring
     from daemon.promote import sentence
 
-    typer.echo(sentence(bring(Lab(lab), number, branch=branch, title=message)))
+    typer.echo(sentence(bring(open_lab(lab), number, branch=branch, title=message)))
 
 
+@app.command()
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     lab: LabOption = HERE,
@@ -85,7 +80,7 @@ def gc(
     """Remove what piles up: folders of runs, stale temporary files and locks, old models, logs, volumes and images."""
     from daemon import retention
 
-    opened = Lab(lab)
+    opened = open_lab(lab)
     opened.check_owner()
     with lab_lock(opened.state, "gc"):
         done = retention.collect(opened, dry_run=dry_run)
