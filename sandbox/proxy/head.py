@@ -7,6 +7,7 @@ import re
 from sandbox.proxy.refusal import Refused
 
 HEAD_BYTES = 16 * 1024
+END = b"\r\n\r\n"
 _REQUEST = re.compile(rb"(GET|POST|DELETE) (/[!-~]*) HTTP/1\.1")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~]*)")
 _SINGLE_LENGTH = re.compile(rb"0|[1-9][0-9]{0,9}")
@@ -18,7 +19,7 @@ def check(head: bytes) -> None:
     Raises:
         Refused: a bare CR or LF, a folded line, a header that stands twice, two framings, an upgrade, another version.
     """
-    lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    lines = head.removesuffix(END).split(b"\r\n")
     if any(b"\n" in line or b"\r" in line for line in lines):
         raise Refused("the head has a bare CR or LF", 400)
     if _REQUEST.fullmatch(lines[0]) is None:

@@ -19,6 +19,7 @@ BODY_BYTES = 64 * 1024  # a create body with its seccomp profile is a tenth of i
 READ_SECONDS = 10.0
 ANSWER_SECONDS = 120.0
 CONNECTIONS = 64
+LINGER_SECONDS, LINGER_PIECES = 1.0, 16
 _RAW_STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: close\r\n\r\n"
 _log = logging.getLogger("sandbox.proxy")
 
@@ -47,7 +48,9 @@ class Server:
                 await self._pass_on(request, connection, reader, writer)
         except Refused as refused:
             await self._refuse(writer, refused, what)
-        except (OSError, TimeoutError, h11.ProtocolError, asyncio.IncompleteReadError):
+            if self._open <= CONNECTIONS:
+                await _linger(reader)
+        except (OSError, TimeoutError, h11.ProtocolError):
             return  # one of the two sides is gone, or too slow
         finally:
             self._open -= 1
@@ -59,8 +62,6 @@ class Server:
                 return await _request(reader)
         except TimeoutError as error:
             raise Refused("the request did not arrive in time", 408) from error
-        except asyncio.LimitOverrunError as error:
-            raise Refused("the head is too long", 431) from error
         except h11.RemoteProtocolError as error:
             raise Refused(f"the request is no HTTP/1.1 ({shown(error, 60)})", 400) from error
 
@@ -100,9 +101,18 @@ class Server:
                 await writer.drain()
 
 
+async def _linger(reader: asyncio.StreamReader) -> None:
+    """Read on for a moment: closed with bytes unread, a socket takes the answer back."""
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            for _ in range(LINGER_PIECES):
+                if not await reader.read(PIECE_BYTES):
+                    return
+
+
 async def _request(reader: asyncio.StreamReader) -> tuple[h11.Connection, str, str, bytes]:
-    raw = await reader.readuntil(b"\r\n\r\n")
-    head.check(raw)
+    raw = await _head_and_more(reader)
+    head.check(raw[: raw.index(head.END) + len(head.END)])
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=head.HEAD_BYTES)
     connection.receive_data(raw)
     begun = connection.next_event()
@@ -112,6 +122,19 @@ async def _request(reader: asyncio.StreamReader) -> tuple[h11.Connection, str, s
     if connection.trailing_data[0]:
         raise Refused("more than one request on a connection", 400)
     return connection, begun.method.decode("ascii"), begun.target.decode("ascii"), body
+
+
+async def _head_and_more(reader: asyncio.StreamReader) -> bytes:
+    """What has come in, once a whole head is among it."""
+    raw = b""
+    while head.END not in raw:
+        piece = await reader.read(head.HEAD_BYTES)
+        raw += piece
+        if not piece:
+            raise Refused("the request is incomplete", 400)
+        if len(raw) > head.HEAD_BYTES and head.END not in raw[: head.HEAD_BYTES]:
+            raise Refused("the head is too long", 431)
+    return raw
 
 
 async def _body(connection: h11.Connection, reader: asyncio.StreamReader) -> bytes:
