@@ -98,6 +98,14 @@ def test_the_self_check_sees_its_own_folders_and_never_the_data() -> None:
         through(a_spec(), "referee", {**body, "Cmd": referee["Cmd"]})
 
 
+def test_a_referee_scores_validation_or_holdout_and_nothing_else() -> None:
+    spec = a_spec()
+    run = RunDir(root=spec.runs_dir / spec.run_id)
+    for split in ("train", "common", "../../home"):
+        with pytest.raises(Refused):
+            through(spec, "referee", bodies.referee_body(spec, run, split))
+
+
 BEYOND = {
     "memory": a_spec(limits=replace(LIMITS, memory_bytes=8193 * MiB)),
     "output": a_spec(limits=replace(LIMITS, output_bytes=513 * MiB)),
