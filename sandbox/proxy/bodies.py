@@ -69,7 +69,8 @@ def container(body: Mapping[str, Any], name: str, allow: Allow) -> Checked:
     if role not in ("train", "referee"):
         raise Refused("the body has neither the train container's nor the referee's label")
     spec, split = _train(view, allow) if role == "train" else _referee(view, allow)
-    if name != made.container_name(spec, role):
+    own_name = made.container_name(spec, role)
+    if name != own_name:
         raise Refused("the name is not the one that the labels make")
     run = RunDir(root=spec.runs_dir / spec.run_id)
     own = made.train_body(spec, run) if role == "train" else made.referee_body(spec, run, split)
@@ -79,7 +80,7 @@ def container(body: Mapping[str, Any], name: str, allow: Allow) -> Checked:
     _same(body, own)
     mounts = own["HostConfig"]["Mounts"]
     sources = tuple(str(mount["Source"]) for mount in mounts if mount["Type"] == "bind")
-    return Checked(name=name, body=own, volume=made.volume_name(spec), image=spec.image, sources=sources)
+    return Checked(name=own_name, body=own, volume=made.volume_name(spec), image=spec.image, sources=sources)
 
 
 def update(body: Mapping[str, Any], allow: Allow) -> dict[str, Any]:

@@ -82,11 +82,18 @@ class Server:
             await asyncio.gather(answering, leaving, return_exceptions=True)
 
     async def _answer(self, request: Request, connection: h11.Connection, writer: asyncio.StreamWriter) -> None:
-        async with self._upstream.ask(request) as answer:
-            if request.is_stream and answer.status in (200, 101):
-                await _stream(answer, writer)
-            else:
-                await _reframe(answer, connection, writer)
+        begun = False
+        try:
+            async with self._upstream.ask(request) as answer:
+                begun = True
+                if request.is_stream and answer.status in (200, 101):
+                    await _stream(answer, writer)
+                else:
+                    await _reframe(answer, connection, writer)
+        except Refused as refused:
+            if begun:  # too late for a sentence: it would stand in the middle of the engine's own
+                raise ConnectionAbortedError(refused.sentence) from refused
+            raise
 
     async def _refuse(self, writer: asyncio.StreamWriter, refused: Refused, what: str) -> None:
         if refused.status != 404:
