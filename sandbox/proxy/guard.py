@@ -48,7 +48,7 @@ class Guard:
     async def _create(self, call: Call, body: Mapping[str, Any]) -> Request:
         if call.kind is Kind.CREATE_VOLUME:
             checked = bodies.volume(body, self._allow)
-            listed = await self._listed(call, "/volumes?")
+            listed = await self._listed(call, "/volumes?", dict)
             have = len(listed.get("Volumes") or [])
             target = f"{call.version}/volumes/create"
         else:
@@ -56,7 +56,7 @@ class Guard:
             places.check(checked.sources)
             await self._check_volume(call, checked.volume)
             await self._check_image(call, checked.image)
-            have = len(await self._listed(call, "/containers/json?all=1&"))
+            have = len(await self._listed(call, "/containers/json?all=1&", list))
             target = f"{call.version}/containers/create?name={checked.name}"
         if have >= self._allow.most.containers:
             raise Refused(f"the lab has {have} of them, and the allow file permits {self._allow.most.containers}")
@@ -125,9 +125,9 @@ class Guard:
         if status != 200 or CONTENTS_LABEL not in labels:
             raise Refused(f"the image {shown(reference, 60)} was not built by this project")
 
-    async def _listed(self, call: Call, path: str) -> Any:
+    async def _listed(self, call: Call, path: str, kind: type) -> Any:
         status, found = await self._upstream.look_up(call.version + path + self._filters())
-        if status != 200:
+        if status != 200 or not isinstance(found, kind):
             raise Refused("the engine could not list what the lab has", 502)
         return found
 

@@ -88,10 +88,10 @@ class Proxy:
 
 
 @contextmanager
-def running(folder: Path, allow: str) -> Iterator[Proxy]:
+def running(folder: Path, allow: str, engine: str = ENGINE_SOCKET) -> Iterator[Proxy]:
     file, listen, log = folder / "allow.toml", folder / "docker.sock", folder / "proxy.log"
     file.write_text(allow)
-    command = [sys.executable, "-m", "sandbox.proxy", "--listen", f"unix:{listen}", "--engine", f"unix:{ENGINE_SOCKET}"]
+    command = [sys.executable, "-m", "sandbox.proxy", "--listen", f"unix:{listen}", "--engine", f"unix:{engine}"]
     with log.open("wb") as errors:
         process = subprocess.Popen([*command, "--allow", str(file)], stderr=errors)
     try:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
+import socketserver
 import stat
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +19,8 @@ from specs import REPOSITORY
 
 from daemon.model import TrialStatus
 from daemon.trial import Listener, run_trial
+from sandbox import rundir
+from sandbox import spec as bodies
 from sandbox.conformance import Standing, examine
 from sandbox.docker_engine import Engine
 from sandbox.docker_sandbox import DockerSandbox
@@ -46,9 +54,6 @@ def test_the_self_check_passes(proxy: Proxy, spec: SandboxSpec, monkeypatch: pyt
 
 
 def test_leftovers_are_listed_and_removed(proxy: Proxy, spec: SandboxSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sandbox import rundir
-    from sandbox import spec as bodies
-
     through = engine_through(proxy, monkeypatch)
     run = rundir.create(spec)
     through.create_volume(bodies.volume_body(spec))
@@ -78,8 +83,6 @@ def test_the_socket_is_for_its_group_alone(proxy: Proxy) -> None:
 
 def test_what_a_killed_proxy_left_does_not_stop_the_next(spec: SandboxSpec, tmp_path: Path) -> None:
     stale = tmp_path / "docker.sock"
-    import socket
-
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(stale))
     with running(tmp_path, allow_text(spec)) as proxy:
@@ -88,22 +91,59 @@ def test_what_a_killed_proxy_left_does_not_stop_the_next(spec: SandboxSpec, tmp_
 
 
 def test_an_engine_that_is_not_there_is_said_so(spec: SandboxSpec, tmp_path: Path) -> None:
-    import proxied
-
-    real, proxied.ENGINE_SOCKET = proxied.ENGINE_SOCKET, str(tmp_path / "none.sock")
-    try:
-        with running(tmp_path, allow_text(spec)) as proxy:
-            answer = proxy.call("GET", f"{API}/info")
-    finally:
-        proxied.ENGINE_SOCKET = real
+    with running(tmp_path, allow_text(spec), engine=str(tmp_path / "none.sock")) as proxy:
+        answer = proxy.call("GET", f"{API}/info")
     assert answer.status == 502
     assert "does not answer" in answer.json()["message"]
 
 
-def test_a_wrong_allow_file_is_one_sentence(tmp_path: Path) -> None:
-    import subprocess
-    import sys
+ANSWERS = {
+    "an error": b"HTTP/1.1 500 Oops\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    "no JSON": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n<>",
+    "no HTTP": b"220 mail.example ESMTP\r\n\r\n",
+    "nothing": b"",
+    "half an answer": b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{}",
+    "a list": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]",
+}
 
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_what_the_engine_cannot_vouch_for_is_refused(kind: str, spec: SandboxSpec, tmp_path: Path) -> None:
+    """An engine that answers every look-up with one of these; whatever it is, no second request follows."""
+    asked: list[bytes] = []
+    fake = str(tmp_path / "engine.sock")
+    with (
+        engine_that_says(ANSWERS[kind], fake, asked),
+        running(tmp_path, allow_text(spec), engine=fake) as proxy,
+    ):
+        for method, path, body in (
+            ("POST", "/containers/x/kill", None),
+            ("DELETE", "/volumes/x?force=1", None),
+            ("POST", "/volumes/create", bodies.volume_body(spec)),
+        ):
+            asked.clear()
+            answer = proxy.call(method, API + path, body)
+            assert answer.status in (403, 502), answer
+            assert [line for line in asked if not line.startswith(b"GET ")] == []
+            assert len(asked) == 1
+
+
+@contextmanager
+def engine_that_says(answer: bytes, path: str, asked: list[bytes]) -> Iterator[None]:
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline())
+            while self.rfile.readline() not in (b"\r\n", b""):
+                pass
+            self.wfile.write(answer)
+
+    with socketserver.ThreadingUnixStreamServer(path, Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+def test_a_wrong_allow_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "allow.toml").write_text("images = []\n")
     command = [sys.executable, "-m", "sandbox.proxy", "--listen", f"unix:{tmp_path}/s", "--allow"]
     done = subprocess.run([*command, str(tmp_path / "allow.toml")], capture_output=True, text=True, check=False)

@@ -154,6 +154,45 @@ def test_a_container_without_its_volume_is_refused(proxy: Proxy, spec: SandboxSp
     assert proxy.call("POST", CREATE + bodies.container_name(other, "train"), body).status == 404
 
 
+def test_a_volume_on_the_disk_under_our_name_and_labels_is_refused(
+    proxy: Proxy, spec: SandboxSpec, engine: Engine
+) -> None:
+    other = replace(spec, run_id="00011-0")
+    labels = [f"--label={name}={value}" for name, value in bodies.labels(other, "out").items()]
+    command = ["docker", "volume", "create", *labels, bodies.volume_name(other)]
+    subprocess.run(command, check=True, capture_output=True)
+    try:
+        body = bodies.train_body(other, rundir.create(other))
+        body.pop("Entrypoint")
+        answer = proxy.call("POST", CREATE + bodies.container_name(other, "train"), body)
+    finally:
+        engine.remove_volume(bodies.volume_name(other))
+    assert (answer.status, "no tmpfs" in answer.text) == (403, True)
+
+
+@pytest.fixture
+def plain_image(engine: Engine) -> Iterator[str]:
+    """An image that this project did not build."""
+    name = f"autoresearch-plain:{uuid.uuid4().hex[:8]}"
+    subprocess.run(["docker", "import", "-", name], input=bytes(10240), check=True, capture_output=True)
+    yield name
+    subprocess.run(["docker", "rmi", name], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_an_image_of_the_allow_file_must_be_there_and_be_ours(
+    status: int, spec: SandboxSpec, plain_image: str, volume: str, tmp_path: Path
+) -> None:
+    image = plain_image if status == 403 else "none-of-that-name:x"
+    other = replace(spec, image=image)
+    body = bodies.train_body(other, rundir.RunDir(root=spec.runs_dir / spec.run_id))
+    body.pop("Entrypoint")
+    with running(tmp_path, allow_text(other)) as proxy:
+        answer = proxy.call("POST", CREATE + bodies.container_name(other, "train"), body)
+    assert answer.status == status
+    assert "not built by this project" in answer.text or "No such image" in answer.text
+
+
 def test_a_name_that_is_not_the_labels_is_refused(proxy: Proxy, train: object, volume: str) -> None:
     for name in ("somebody", "autoresearch-0-0-train", "", "a%2Fb", "a&name=b"):
         assert proxy.call("POST", CREATE + name, train).status in REFUSED
