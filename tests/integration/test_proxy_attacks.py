@@ -181,7 +181,7 @@ def plain_image(engine: Engine) -> Iterator[str]:
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_an_image_of_the_allow_file_must_be_there_and_be_ours(
-    status: int, spec: SandboxSpec, plain_image: str, volume: str, tmp_path: Path
+    status: int, spec: SandboxSpec, plain_image: str, train: object, volume: str, tmp_path: Path
 ) -> None:
     image = plain_image if status == 403 else "none-of-that-name:x"
     other = replace(spec, image=image)
