@@ -1,7 +1,7 @@
 # Two commands are enough: `make demo` shows it at work, `make test` runs every test. Both set up what they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test attack fuzz lint train-env bench lock clean
+.PHONY: help setup demo test attack fuzz lint train-env daemon-image bench lock clean
 
 LAB ?= demo-lab
 EXPERIMENTS ?= 5
@@ -29,6 +29,9 @@ lint: ## format, lint, types and import rules alone (after make setup)
 
 train-env: ## .venv-train: torch, to run prepare.py and train.py by hand
 	@scripts/setup.sh --train
+
+daemon-image: ## autoresearch-daemon:local, for compose.yml (after make setup)
+	@scripts/daemon_image.sh
 
 bench: train-env ## the figures of the README, measured here; an hour on a quiet machine
 	@scripts/bench.sh

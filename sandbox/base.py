@@ -33,14 +33,14 @@ def registry_answers(seconds: float = 5.0) -> bool:
         connection.close()
 
 
-def debootstrap_base(archive: Path, variant: Variant = "cpu") -> None:
-    """Write Debian 12's minimal system with python3 (and a C compiler for CUDA) as a tar to import.
+def debootstrap_base(archive: Path, variant: Variant = "cpu", extra: Sequence[str] = ()) -> None:
+    """Write Debian 12's minimal system with python3 (a C compiler for CUDA, ``extra`` packages) as a tar to import.
 
     Raises:
         ImageError: debootstrap is missing or failed, or we are neither root nor allowed to be.
     """
     _check_can_debootstrap()
-    packages = ",".join(("python3", *(COMPILER_PACKAGES if variant == "cuda" else ())))
+    packages = ",".join(("python3", *(COMPILER_PACKAGES if variant == "cuda" else ()), *extra))
     archive.parent.mkdir(parents=True, exist_ok=True)
     log = archive.with_suffix(".log")
     with tempfile.TemporaryDirectory(prefix="autoresearch-base-", dir=archive.parent) as work:

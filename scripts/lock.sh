@@ -28,6 +28,8 @@ lock_cpu sandbox/requirements/cpu.lock
 "$uv" "${common[@]}" "${image[@]}" sandbox/requirements/installer.in -o sandbox/requirements/installer.lock
 "$uv" "${common[@]}" --universal --python-version 3.11 scripts/tools.in -o scripts/tools.lock
 "$uv" "${common[@]}" --universal --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+# What the daemon itself needs, for its image: the same versions, without the tools.
+"$uv" "${common[@]}" --universal --python-version 3.11 -c requirements.lock pyproject.toml -o daemon/requirements.lock
 mkdir -p build
 # Beside torch in .venv-train; the versions that both name are those of the image.
 grep -v '^torch==' sandbox/requirements/cpu.lock | grep -E '^[a-z].*==' | sed 's/ .*//' >build/cpu-versions.txt

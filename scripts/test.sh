@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 # Spinning torch threads starve each other on small machines; see docs/log.md.
 export OMP_WAIT_POLICY=PASSIVE
 
+docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || apt_install docker-compose
+scripts/daemon_image.sh
 scripts/lint.sh
 scripts/prometheus.sh
 say "the guest's tests, with torch"
