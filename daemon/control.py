@@ -159,6 +159,16 @@ def ask(path: Path, request: Mapping[str, object], seconds: float = 5.0) -> dict
     return answer
 
 
+def situation(path: Path) -> dict[str, Any] | None:
+    """What a running loop is at; None where nothing runs that one could ask."""
+    if not path.exists():
+        return None
+    try:
+        return ask(path, {"verb": "status"}, seconds=1.0)
+    except UserError:
+        return None
+
+
 def _group(name: str) -> int | None:
     if not name:
         return None

@@ -24,7 +24,7 @@ from sandbox.interface import SandboxSpec, TimeRules
 if TYPE_CHECKING:
     from daemon.walls import Wall
 
-IGNORED = f"{STATE}/\nresults.tsv\nprogress.png\n__pycache__/\n"
+IGNORED = f"{STATE}/\nresults.tsv\nprogress.png\nexperiments.*\n__pycache__/\n"
 
 
 def init(directory: Path, profile: Profile, tag: str) -> None:

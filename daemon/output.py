@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from daemon import cost
+from daemon import control, cost
 from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.model import Experiment, TrialResult
@@ -30,6 +30,7 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
         champion = _champion(ledger)
     account = cost.spent(rows, datetime.now(UTC).strftime("%Y-%m-%d"))
     waiting = sum(1 for _ in lab.inbox.waiting())
+    now = control.situation(lab.control_socket)
     if as_json:
         print_json(
             {
@@ -38,6 +39,7 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
                 "champion": _facts(champion) if champion else None,
                 "cost": asdict(account),
                 "waiting": waiting,
+                "now": now,
                 "experiments": [
                     {
                         "number": row.number,
@@ -67,6 +69,18 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
         console.print(_account(account), highlight=False, soft_wrap=True)
     if waiting:
         console.print(f"{waiting} handed-in patches wait", soft_wrap=True)
+    if now is not None:
+        console.print(_now(now), highlight=False, soft_wrap=True)
+
+
+def _now(now: Mapping[str, Any]) -> str:
+    """What the running daemon is at."""
+    state, number = clean(str(now["state"]), 40), now["experiment"]
+    limit = f" of {now['seconds']:.0f}" if now["seconds"] else ""
+    what = f" #{int(number)} ({now['for_seconds']:.0f}{limit} s)" if number is not None else ""
+    about = clean(str(now["reason"] or now["hypothesis"]), 300)
+    flags = ", ".join(name for name in ("paused", "stopping") if now[name])
+    return f"now: {state}{what}{f': {escape(about)}' if about else ''}{f' ({flags})' if flags else ''}"
 
 
 def _account(account: cost.Spent) -> str:

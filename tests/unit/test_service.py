@@ -1,0 +1,89 @@
+"""What a running daemon says of itself, in JSON lines and to whoever asks."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from values import KEEP, PROPOSAL, experiment
+
+from daemon.journal import JournalObserver
+from daemon.notify import Notifier
+from daemon.observe import (
+    ExperimentClosed,
+    FaultSeen,
+    Paused,
+    PhaseEntered,
+    ProgramChanged,
+    ProgramRefused,
+    Recovered,
+)
+from daemon.situation import Watcher
+
+HOSTILE = "\x1b[2J\u202eabc\n"
+
+
+def test_each_event_is_one_line_of_json_with_experiment_and_phase() -> None:
+    out = io.StringIO()
+    journal = JournalObserver(out)
+    closed = experiment(outcome=KEEP, proposal=replace(PROPOSAL, hypothesis=HOSTILE))
+    journal.notify(Recovered(finished=[1], interrupted=[2], reaped=["x"]))
+    journal.notify(PhaseEntered(number=3, phase="training", seconds=20.0, hypothesis=HOSTILE))
+    journal.notify(FaultSeen(message=HOSTILE, retry_seconds=5.0))
+    journal.notify(Paused(reason=HOSTILE))
+    journal.notify(ProgramChanged(sha256="a" * 64))
+    journal.notify(ProgramRefused(reason=HOSTILE))
+    journal.notify(ExperimentClosed(experiment=closed, champion_bpb=1.6))
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == [
+        "Recovered", "PhaseEntered", "FaultSeen", "Paused", "ProgramChanged", "ProgramRefused", "ExperimentClosed",
+    ]  # fmt: skip
+    assert (lines[2]["experiment"], lines[2]["phase"]) == (3, "training")
+    assert (lines[-1]["decision"], lines[-1]["champion_bpb"]) == ("keep", 1.6)
+    assert "\x1b" not in out.getvalue() and "\u202e" not in out.getvalue()
+
+
+def test_the_situation_follows_the_events() -> None:
+    watcher = Watcher()
+    assert watcher.facts()["state"] == "starting"
+    watcher.notify(PhaseEntered(number=3, phase="training", seconds=20.0, hypothesis=HOSTILE))
+    facts = watcher.facts()
+    assert (facts["state"], facts["experiment"], facts["seconds"]) == ("training", 3, 20.0)
+    assert "\x1b" not in str(facts["hypothesis"])
+    watcher.notify(ExperimentClosed(experiment=experiment(), champion_bpb=None))
+    assert (watcher.facts()["state"], watcher.facts()["decided"]) == ("proposing", 1)
+    watcher.notify(Paused(reason="enough"))
+    assert (watcher.facts()["state"], watcher.facts()["reason"]) == ("waiting", "enough")
+    watcher.notify(FaultSeen(message="no engine", retry_seconds=None))
+    assert watcher.facts()["state"] == "outage"
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_the_service_manager_is_told_and_no_child_can_speak_for_us(tmp_path: Path, abstract: bool) -> None:
+    name = f"\0autoresearch-{tmp_path.name}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        manager.settimeout(5)
+        environment = {"NOTIFY_SOCKET": name.replace("\0", "@"), "WATCHDOG_USEC": "4000000"}
+        notifier = Notifier(environment)
+        assert environment == {}
+        notifier.say(READY="1", STATUS="running")
+        assert manager.recv(100) == b"READY=1\nSTATUS=running"
+        for _ in range(50):
+            notifier.beat()
+        assert manager.recv(100) == b"WATCHDOG=1"
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(100)  # four times in its interval are enough
+
+
+def test_without_a_service_manager_nothing_is_said_and_a_deaf_one_stops_nothing(tmp_path: Path) -> None:
+    Notifier({}).say(READY="1")
+    Notifier({}).beat()
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": "x"}).say(READY="1")
+    watchdog_of_another = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"})
+    watchdog_of_another.beat()
