@@ -69,6 +69,14 @@ def policy_explain(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     findings.rules(explain(lab_or_none(lab)), Console(), as_json=as_json)
 
 
+@app.command()
+def allow(lab: LabOption = HERE) -> None:
+    """Print the proxy's allow file for this lab: what its daemon may ask the engine for. For compose.yml."""
+    from daemon.allowing import write
+
+    typer.echo(write(lab), nl=False)
+
+
 @image_app.command("build")
 def image_build(
     variant: Annotated[Literal["cpu", "cuda"], typer.Option(help="Which torch to install.")] = "cpu",
