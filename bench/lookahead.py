@@ -17,8 +17,8 @@ from pathlib import Path
 from common import a_lab, machine
 from rich.console import Console
 
-from daemon.lifecycle import StopFlag
 from daemon.research import research
+from daemon.steering import Steering
 
 COMMAND = """
 import pathlib, re, sys, time
@@ -38,7 +38,7 @@ def measure(experiments: int, thinking: float, lookahead: int) -> tuple[float, f
         _configure(lab.directory / "lab.toml", program, thinking, lookahead)
         identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
         subprocess.run(["git", "-C", str(lab.directory), *identity, "commit", "-qam", "a slow proposer"], check=True)
-        research(lab.directory, experiments, StopFlag(), Console(quiet=True))
+        research(lab.directory, experiments, Steering(), Console(quiet=True))
         with lab.ledger() as ledger:
             rows = [row for row in ledger.summaries() if row.champion is not None and row.closed_at]
     wall = (_time(rows[-1].closed_at or "") - _time(rows[0].opened_at)).total_seconds()

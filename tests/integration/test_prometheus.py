@@ -62,7 +62,8 @@ def metrics_in(expression: str) -> set[str]:
 def test_every_rule_file_and_the_example_load() -> None:
     assert [file.name for file in RULES] == ["alerts.rules.yml", "recording.rules.yml"]
     promtool("check", "rules", "--lint=all", "--lint-fatal", *(file.name for file in RULES))
-    promtool("check", "config", "prometheus.yml")
+    for example in ("prometheus.yml", "compose.yml"):
+        promtool("check", "config", example)
 
 
 def test_the_cases_of_the_rules_hold_and_every_alert_fires_in_one() -> None:
