@@ -83,7 +83,7 @@ class Loop:
         while not self.steering.stops():
             try:
                 champion = self._patiently(self.champion_or_baseline)
-                if decided >= experiments or decided >= (stop_after() or experiments):
+                if decided >= min(experiments, stop_after() or experiments) or self.steering.stops():
                     break
                 self._patiently(partial(self.step, champion))
                 decided += 1
@@ -111,6 +111,8 @@ class Loop:
             try:
                 if not (why := self._why_wait(decided, stop_after())):
                     champion = self._patiently(self.champion_or_baseline, forever=True)
+                    if self.steering.leaves():
+                        return
                     self._patiently(partial(self.step, champion), forever=True)
                     decided += 1
             except NothingToPropose as nothing:
