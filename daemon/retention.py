@@ -21,8 +21,7 @@ from daemon.workspace.git import Git
 from sandbox.interface import MiB, SandboxUnavailable
 
 STALE_SECONDS = 3600.0
-MODELS, LOGS = "models", "logs"
-Kind = Literal["run", "temporary file", "git leftover", "model", "log", "volume", "image"]
+Kind = Literal["run", "temporary file", "git leftover", "volume", "image"]
 # A temporary file is called after the file that it was to become.
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 _OURS_IN_THE_LAB = re.compile(r"\.(train\.py|results\.tsv|progress\.png|experiments\.[a-z]+)\.[a-z0-9_]{8}\.tmp")
@@ -71,14 +70,12 @@ def collect(lab: Lab, *, dry_run: bool = False, now: Callable[[], float] = time.
 
 
 def disk_use(lab: Lab) -> Mapping[str, int]:
-    """Bytes on disk by kind: ledger, data, runs, models, logs, git, other. What has two names counts once."""
+    """Bytes on disk by kind: ledger, data, runs, git, other. What has two names counts once."""
     seen: set[tuple[int, int]] = set()
     places: dict[str, list[Path]] = {
         "ledger": [lab.state / f"ledger.sqlite{end}" for end in ("", "-wal", "-shm")],
         "data": [lab.data_dir],
         "runs": [lab.runs_dir],
-        "models": [lab.state / MODELS],
-        "logs": [lab.state / LOGS],
         "git": [lab.directory / ".git"],
         "other": [lab.state],
     }
@@ -102,20 +99,6 @@ def _in_state(lab: Lab, now: float) -> Iterator[tuple[Kind, Path]]:
         for path in _entries(folder):
             if _TEMPORARY.fullmatch(path.name) and _is_stale(path, now):
                 yield "temporary file", path
-    keep = lab.settings.retention
-    models = sorted((path for path in _entries(lab.state / MODELS) if _number(path) is not None), key=_by_number)
-    for path in models[: max(0, len(models) - keep.models)]:
-        yield "model", path
-    yield from _logs(lab, keep.logs_mib * MiB)
-
-
-def _logs(lab: Lab, limit_bytes: int) -> Iterator[tuple[Kind, Path]]:
-    files = [path for path in _entries(lab.state / LOGS) if stat.S_ISREG(path.lstat().st_mode)]
-    total = 0
-    for path in sorted(files, key=lambda path: path.lstat().st_mtime, reverse=True):
-        total += _size(path, set())
-        if total > limit_bytes:
-            yield "log", path
 
 
 def _in_git(lab: Lab, now: float) -> Iterator[tuple[Kind, Path]]:
@@ -181,15 +164,6 @@ def _is_folder(path: Path) -> bool:
 
 def _is_stale(path: Path, now: float) -> bool:
     return now - path.lstat().st_mtime > STALE_SECONDS
-
-
-def _number(path: Path) -> int | None:
-    head = path.name.partition(".")[0]
-    return int(head) if head.isascii() and head.isdecimal() else None
-
-
-def _by_number(path: Path) -> int:
-    return _number(path) or 0
 
 
 def _remove(path: Path) -> None:

@@ -129,13 +129,6 @@ class ControlSettings(_Section):
     group: str = ""
 
 
-class RetentionSettings(_Section):
-    """What `autoresearch gc` leaves of what piles up. The ledger, refs and data are never touched."""
-
-    models: Annotated[int, Field(ge=0, le=100_000)] = 5
-    logs_mib: Mebibytes = 256
-
-
 class Settings(_Section):
     """All of ``lab.toml``."""
 
@@ -150,7 +143,6 @@ class Settings(_Section):
     decide: DecideSettings = DecideSettings()
     control: ControlSettings = ControlSettings()
     metrics: MetricsSettings = MetricsSettings()
-    retention: RetentionSettings = RetentionSettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.

@@ -77,7 +77,7 @@ def gc(
     lab: LabOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove what piles up: folders of runs, stale temporary files and locks, old models, logs, volumes and images."""
+    """Remove what piles up: folders of runs, stale temporary files and locks, volumes and images."""
     from daemon import retention
 
     opened = open_lab(lab)

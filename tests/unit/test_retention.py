@@ -162,21 +162,6 @@ def test_a_git_that_is_running_is_left_alone(lab: Lab) -> None:
     assert not lock.exists()
 
 
-def test_the_newest_models_and_logs_stay(lab: Lab) -> None:
-    settings = lab.directory / "lab.toml"
-    text = settings.read_text().replace("models = 5 ", "models = 2 ").replace("logs_mib = 256", "logs_mib = 2")
-    settings.write_text(text)
-    for number in (2, 9, 10, 100):
-        old(lab.state / "models" / str(number) / "model.safetensors", b"x" * 10_000)
-    old(lab.state / "models" / "README")
-    for age, name in enumerate(("new.log", "older.log", "oldest.log")):
-        old(lab.state / "logs" / name, b"x" * MiB, seconds=age * 100)
-    done = collect(Lab(lab.directory))
-    assert sorted(Path(item.name).name for item in done.items if item.kind == "model") == ["2", "9"]
-    assert [Path(item.name).name for item in done.items if item.kind == "log"] == ["oldest.log"]
-    assert sorted(os.listdir(lab.state / "models")) == ["10", "100", "README"]
-
-
 def test_a_link_to_elsewhere_is_not_followed(lab: Lab, tmp_path: Path) -> None:
     precious = old(tmp_path / "precious" / "thesis.tex", b"x")
     (lab.runs_dir / "link").symlink_to(precious.parent)
@@ -225,10 +210,9 @@ def test_without_an_engine_the_rest_is_done(lab: Lab, monkeypatch: pytest.Monkey
 
 def test_disk_use_counts_everything_once(lab: Lab) -> None:
     use = disk_use(lab)
-    assert list(use) == ["ledger", "data", "runs", "models", "logs", "git", "other"]
+    assert list(use) == ["ledger", "data", "runs", "git", "other"]
     assert use["data"] >= 60_000
     assert 0 < use["runs"] < 60_000
-    assert use["models"] == use["logs"] == 0
     known = sum(use.values())
     told = subprocess.run(
         ["du", "--summarize", "--block-size=1", str(lab.state), str(lab.directory / ".git")],
