@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ from walls import WALLS, named
 
 from daemon.selftest import corpus
 from daemon.selftest.corpus import GROUPS, Attack
-from daemon.selftest.judge import policies_as_expected, policy_word, succeeded
-from daemon.selftest.run import Range, by_policies, default_rules, run_one
+from daemon.selftest.judge import FAULT, NO_EFFECT, policies_as_expected, policy_word, succeeded
+from daemon.selftest.run import CONTROL, Range, by_policies, default_rules, run_one
 
 ATTACKS = corpus.load()
+HONEST = next(attack for attack in ATTACKS if attack.name == CONTROL)
+AT_FAULT = {attack.wall: attack for attack in ATTACKS if FAULT in attack.about.success or len(named(attack)) > 1}
 RULES = default_rules()
 
 
@@ -38,6 +41,15 @@ def test_sandbox_alone(attack: Attack, ground: Range, honest_bpb: float) -> None
 def test_succeeds_against_a_broken_wall(attack: Attack, ground: Range, honest_bpb: float, tmp_path: Path) -> None:
     seen = seen_through(attack, ground, honest_bpb, tmp_path)
     assert succeeded(seen, attack), (seen, attack.about.success)
+
+
+@pytest.mark.parametrize("attack", each(list(AT_FAULT.values())))
+def test_an_honest_program_is_scored_behind_the_broken_wall(
+    attack: Attack, ground: Range, honest_bpb: float, tmp_path: Path
+) -> None:
+    """Or the breaking alone would be what a referee that gives up is taken for."""
+    seen = seen_through(replace(attack, program=HONEST.program), ground, honest_bpb, tmp_path)
+    assert seen.verdict == NO_EFFECT, (seen, attack.wall)
 
 
 def test_the_corpus_is_large_and_covers_every_group() -> None:
