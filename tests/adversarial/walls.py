@@ -247,9 +247,18 @@ def _(breach: Breach) -> None:
 
 @wall("processes-shared-with-the-referee")
 def _(breach: Breach) -> None:
+    slot = breach.spec.slot
+
+    def owned(options: str) -> str:
+        """Else nothing could be sealed, and that alone would end in a crash."""
+        return options.replace(f"uid={slot.trainer_uid}", f"uid={slot.referee_uid}")
+
     def change(body: Body) -> None:
         labels = {key.rpartition(".")[2]: value for key, value in body["Labels"].items()}
         body["HostConfig"]["PidMode"] = f"container:autoresearch-{labels['lab']}-{labels['run']}-referee"
-        body["User"] = f"{breach.spec.slot.referee_uid}:{breach.spec.slot.gid}"
+        body["User"] = f"{slot.referee_uid}:{slot.gid}"
+        scratch = body["HostConfig"]["Tmpfs"]
+        scratch.update({target: owned(options) for target, options in scratch.items()})
 
     breach.request("train", change)
+    breach.request("volume", lambda body: body["DriverOpts"].update(o=owned(body["DriverOpts"]["o"])))
