@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from breaking import seen_through
-from walls import WALLS
+from walls import WALLS, named
 
 from daemon.selftest import corpus
 from daemon.selftest.corpus import GROUPS, Attack
-from daemon.selftest.judge import policies_as_expected, policy_word, succeeded
-from daemon.selftest.run import Range, by_policies, default_rules, run_one
+from daemon.selftest.judge import FAULT, NO_EFFECT, policies_as_expected, policy_word, succeeded
+from daemon.selftest.run import CONTROL, Range, by_policies, default_rules, run_one
 
 ATTACKS = corpus.load()
+HONEST = next(attack for attack in ATTACKS if attack.name == CONTROL)
+AT_FAULT = {attack.wall: attack for attack in ATTACKS if FAULT in attack.about.success or len(named(attack)) > 1}
 RULES = default_rules()
 
 
@@ -40,6 +43,15 @@ def test_succeeds_against_a_broken_wall(attack: Attack, ground: Range, honest_bp
     assert succeeded(seen, attack), (seen, attack.about.success)
 
 
+@pytest.mark.parametrize("attack", each(list(AT_FAULT.values())))
+def test_an_honest_program_is_scored_behind_the_broken_wall(
+    attack: Attack, ground: Range, honest_bpb: float, tmp_path: Path
+) -> None:
+    """Or the breaking alone would be what a referee that gives up is taken for."""
+    seen = seen_through(replace(attack, program=HONEST.program), ground, honest_bpb, tmp_path)
+    assert seen.verdict == NO_EFFECT, (seen, attack.wall)
+
+
 def test_the_corpus_is_large_and_covers_every_group() -> None:
     assert len(ATTACKS) >= 90
     assert {attack.group for attack in ATTACKS} == set(GROUPS)
@@ -47,8 +59,7 @@ def test_the_corpus_is_large_and_covers_every_group() -> None:
 
 
 def test_every_wall_is_broken_by_somebody_and_every_attack_breaks_one_or_says_why_not() -> None:
-    named = {attack.wall for attack in ATTACKS if attack.wall}
-    assert named == set(WALLS)
+    assert {name for attack in ATTACKS for name in named(attack)} == set(WALLS)
     without = [attack.name for attack in ATTACKS if attack.wall is None]
     assert len(without) <= 20, without
     assert all(attack.about.success for attack in ATTACKS if attack.wall)

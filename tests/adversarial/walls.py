@@ -1,5 +1,7 @@
 """The wall with one thing broken at a time, so that each attack is seen to succeed once.
 
+Where a second wall stands behind the first and stops the attack alone, the attack names both: ``first + second``.
+
 Nothing here may hurt the machine: limits are raised by a little and never removed, files of the kernel are opened
 and never written, networks are internal and empty, sockets and data are copies made for the test.
 """
@@ -19,7 +21,7 @@ from weakened import WeakenedEngine
 from daemon.selftest.corpus import Attack
 from daemon.selftest.run import Range
 from sandbox.docker_sandbox import DockerSandbox
-from sandbox.interface import MiB, Sandbox, SandboxSpec
+from sandbox.interface import Sandbox, SandboxSpec
 from sandbox.spec import Body
 
 # Not SYS_TIME, and not SYS_RESOURCE, which not every virtual machine has to give.
@@ -55,7 +57,12 @@ class Breach:
         self.spec = replace(self.spec, limits=replace(self.spec.limits, **fields))
 
     def bind(self, source: Path, target: str, *, writable: bool = False) -> None:
-        """Mount something into the train container, over whatever stands there."""
+        """Mount something into the train container, over whatever stands there.
+
+        The test's own folder is its owner's alone; the candidate has another uid.
+        """
+        if source == self.folder:
+            source.chmod(0o777 if writable else 0o755)
 
         def change(body: Body) -> None:
             mounts = [mount for mount in body["HostConfig"]["Mounts"] if mount["Target"] != target]
@@ -82,6 +89,11 @@ def wall(name: str) -> Callable[[Wall], Wall]:
     return add
 
 
+def named(attack: Attack) -> list[str]:
+    """The walls that are broken for the attack; none where none can be."""
+    return attack.wall.split(" + ") if attack.wall else []
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenRange(Range):
     """A range whose wall is broken; some walls bend an attack's own times, too."""
@@ -94,12 +106,13 @@ class BrokenRange(Range):
 
 
 def broken(breach: Breach) -> Range:
-    """The range behind the wall that the attack names.
+    """The range behind the walls that the attack names.
 
     Raises:
         KeyError: there is no such wall.
     """
-    WALLS[breach.attack.about.broken_wall](breach)
+    for name in named(breach.attack):
+        WALLS[name](breach)
 
     def weaken(role: str, body: Body) -> None:
         for change in breach.changes:
@@ -159,8 +172,11 @@ def _(breach: Breach) -> None:
 
 @wall("cache-kept-between-runs")
 def _(breach: Breach) -> None:
-    (breach.folder / "inductor").mkdir()
-    (breach.folder / "inductor" / "kernel.so").write_text("the last one's")
+    kept = breach.folder / "inductor"
+    kept.mkdir()
+    (kept / "kernel.so").write_text("the last one's")
+    for path in (kept, kept / "kernel.so"):  # the last run had the uid of this one
+        path.chmod(0o777)
     breach.bind(breach.folder, "/cache", writable=True)
 
 
@@ -231,70 +247,18 @@ def _(breach: Breach) -> None:
 
 @wall("processes-shared-with-the-referee")
 def _(breach: Breach) -> None:
+    slot = breach.spec.slot
+
+    def owned(options: str) -> str:
+        """Else nothing could be sealed, and that alone would end in a crash."""
+        return options.replace(f"uid={slot.trainer_uid}", f"uid={slot.referee_uid}")
+
     def change(body: Body) -> None:
         labels = {key.rpartition(".")[2]: value for key, value in body["Labels"].items()}
         body["HostConfig"]["PidMode"] = f"container:autoresearch-{labels['lab']}-{labels['run']}-referee"
-        body["User"] = f"{breach.spec.slot.referee_uid}:{breach.spec.slot.gid}"
+        body["User"] = f"{slot.referee_uid}:{slot.gid}"
+        scratch = body["HostConfig"]["Tmpfs"]
+        scratch.update({target: owned(options) for target, options in scratch.items()})
 
     breach.request("train", change)
-
-
-@wall("all-processors")
-def _(breach: Breach) -> None:
-    breach.host(CpusetCpus="", NanoCpus=0)
-
-
-@wall("more-processes")
-def _(breach: Breach) -> None:
-    breach.limits(pids=600)
-
-
-@wall("more-memory")
-def _(breach: Breach) -> None:
-    breach.limits(memory_bytes=2560 * MiB)
-
-
-@wall("referee-with-more-memory")
-def _(breach: Breach) -> None:
-    more = {"Memory": 4096 * MiB, "MemorySwap": 4096 * MiB}
-    breach.request("referee", lambda body: body["HostConfig"].update(more))
-
-
-@wall("larger-scratch")
-def _(breach: Breach) -> None:
-    size = 96 * MiB
-    breach.limits(output_bytes=size, tmp_bytes=size, cache_bytes=size, shm_bytes=size, inodes=30_000)
-
-    def more_inodes(body: Body) -> None:
-        body["DriverOpts"]["o"] = body["DriverOpts"]["o"].replace("nr_inodes=256", "nr_inodes=30000")
-
-    breach.request("volume", more_inodes)
-
-
-@wall("longer-log")
-def _(breach: Breach) -> None:
-    breach.limits(log_bytes=64 * MiB)
-
-
-@wall("more-descriptors")
-def _(breach: Breach) -> None:
-    breach.limits(open_files=6000)
-
-
-@wall("files-of-any-size")
-def _(breach: Breach) -> None:
-    def unlimited(body: Body) -> None:
-        config = body["HostConfig"]
-        config["Ulimits"] = [limit for limit in config["Ulimits"] if limit["Name"] != "fsize"]
-
-    breach.request("train", unlimited)
-
-
-@wall("patient-referee")
-def _(breach: Breach) -> None:
-    breach.times["score_seconds"] = 400
-
-
-@wall("start-up-free-for-ever")
-def _(breach: Breach) -> None:
-    breach.times["free_startup_seconds"] = 1000
+    breach.request("volume", lambda body: body["DriverOpts"].update(o=owned(body["DriverOpts"]["o"])))

@@ -83,6 +83,7 @@ _Reader.look_up = _trusting
 def _(breach: Breach) -> None:
     substitute(breach, "files", "graph_bytes: int = 16 * 2**20", "graph_bytes: int = 2**40")
     substitute(breach, "files", "nodes: int = 20_000", "nodes: int = 2**40")
+    substitute(breach, "files", "references: int = 200_000", "references: int = 2**40")
 
 
 @wall("any-vocabulary")
@@ -127,15 +128,32 @@ for _name in LOSSES:
 
 WALLS_OF_FILES = {
     "trusting-files": "def read_plain_file(path, limit):\n    return bytearray(Path(path).read_bytes())\n",
-    "library-reads-the-weights": (
-        "def read_tensors(data, limits):\n    from safetensors.torch import load\n\n    return load(bytes(data))\n"
-    ),
     "careless-offsets": """def read_tensors(data, limits):
     (length,) = struct.unpack_from("<Q", data)
     header = json.loads(data[8 : 8 + length])
     header.pop("__metadata__", None)
     entries = [_entry(key, entry, limits) for key, entry in header.items()]
     return {key: _tensor(data, 8 + length + start, end - start, *rest) for start, end, key, *rest in entries}
+""",
+    "reader-as-in-c": """def read_tensors(data, limits):
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    libc.free.argtypes = [ctypes.c_void_p]
+    memory = ctypes.addressof(ctypes.c_char.from_buffer(data))
+    (length,) = struct.unpack_from("<Q", data)
+    header, found = json.loads(ctypes.string_at(memory + 8, length)), {}
+    header.pop("__metadata__", None)
+    for key, entry in header.items():
+        (start, end), dtype = entry["data_offsets"], DTYPES[entry["dtype"]]
+        size = math.prod(entry["shape"]) * dtype.itemsize % 2**64
+        room = libc.malloc(size)
+        ctypes.memmove(room, memory + 8 + length + start, end - start)
+        copy = bytearray(ctypes.string_at(room, size))
+        found[key] = torch.frombuffer(copy, dtype=dtype).reshape(entry["shape"])
+        libc.free(room)
+    return found
 """,
     "careless-json": "def parse_json(data, what, depth=0):\n    return json.loads(data)\n",
     "pickle-accepted": """import io
@@ -166,6 +184,14 @@ def _careless(name: str) -> Any:
 
 for _name in WALLS_OF_FILES:
     wall(_name)(_careless(_name))
+
+
+# What stands behind the reading: whoever parses, verifies and runs can die without taking the verdict along
+
+
+@wall("referee-in-one-process")
+def _(breach: Breach) -> None:
+    spoil(breach, worker="def in_child(work, what, limit_bytes, bound=UNBOUNDED):\n    return work()\n")
 
 
 # Where the referee looks for modules

@@ -3,8 +3,8 @@
 # reason = "claims"
 # layer = "referee: a cap on the header, compared with the file"
 # policies = "refused: imports | calls"
-# broken_wall = "library-reads-the-weights"
-# success = "fault"
+# broken_wall = "reader-as-in-c + referee-in-one-process"
+# success = "fault: ended by SIG"
 
 # --- honest part ---
 import struct

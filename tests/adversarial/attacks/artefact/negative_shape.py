@@ -3,8 +3,8 @@
 # reason = "impossible shape"
 # layer = "referee: sizes are whole and bounded"
 # policies = "refused: imports | calls"
-# broken_wall = "library-reads-the-weights"
-# success = "fault"
+# broken_wall = "reader-as-in-c + referee-in-one-process"
+# success = "fault: ended by SIG"
 
 # --- honest part ---
 # --- header of weights ---

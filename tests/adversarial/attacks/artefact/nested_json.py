@@ -3,8 +3,8 @@
 # reason = "nested too deeply"
 # layer = "referee: a bounded parser"
 # policies = "refused: imports | calls"
-# broken_wall = "careless-json"
-# success = "fault"
+# broken_wall = "careless-json + referee-in-one-process"
+# success = "fault: RecursionError"
 
 # --- honest part ---
 seal(train(Unigram()))

@@ -3,8 +3,8 @@
 # reason = "header"
 # layer = "referee: no pickle is ever read"
 # policies = "refused: imports | calls"
-# broken_wall = "pickle-accepted"
-# success = "forged || fault: answered with 2 lines"
+# broken_wall = "pickle-accepted + referee-in-one-process"
+# success = "forged"
 # quick = true
 
 # --- honest part ---

@@ -3,7 +3,7 @@
 # reason = "not JSON"
 # layer = "referee: one format, data only"
 # policies = "refused: calls"
-# broken_wall = "pickle-accepted"
+# broken_wall = "pickle-accepted + referee-in-one-process"
 # success = "forged"
 
 # --- honest part ---

@@ -8,6 +8,6 @@
 
 for _ in range(192):
     print("\0" * 65536, end="", flush=True)
-print("\n@@effect printed 12 MiB of NULs", flush=True)
+print("\n" * 8000 + "@@effect printed 12 MiB of NULs", flush=True)  # away from the NULs, which are shown as four characters each
 # --- honest part ---
 seal(train(Unigram()))

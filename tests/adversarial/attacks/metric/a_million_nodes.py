@@ -5,7 +5,7 @@
 # policies = "refused: imports | calls"
 # broken_wall = "no-caps"
 # score_seconds = 60
-# success = "invalid: out of || accepted"
+# success = "invalid: ran out of memory || invalid: did not end within || accepted"
 
 # --- honest part ---
 import json

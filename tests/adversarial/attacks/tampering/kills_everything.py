@@ -3,7 +3,7 @@
 # layer = "sandbox: a process namespace of its own, another uid for the referee"
 # policies = "refused: imports | calls"
 # broken_wall = "processes-shared-with-the-referee"
-# success = "fault || crash"
+# success = "fault || crash: was ended by SIGKILL"
 
 # --- honest part ---
 import os
