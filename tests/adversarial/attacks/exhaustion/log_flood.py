@@ -8,7 +8,10 @@
 # quick = true
 
 # --- honest part ---
+import time
+
 for _ in range(192):
     print("x" * 65536, flush=True)
+time.sleep(5)  # what comes after this has outlived the limit
 attempt("printed 12 MiB", lambda: True)
 seal(train(Unigram()))

@@ -6,8 +6,11 @@
 # broken_wall = "longer-log"
 # success = "effect"
 
+import time
+
 for _ in range(192):
     print("\n" * 65535, flush=True)
+time.sleep(5)  # what comes after this has outlived the limit
 print("@@effect printed 12 MiB of newlines", flush=True)
 # --- honest part ---
 seal(train(Unigram()))

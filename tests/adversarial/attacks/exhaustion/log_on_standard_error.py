@@ -8,8 +8,10 @@
 
 # --- honest part ---
 import sys
+import time
 
 for _ in range(192):
     print("x" * 65536, file=sys.stderr, flush=True)
+time.sleep(5)  # what comes after this has outlived the limit
 print("@@effect printed 12 MiB on standard error", file=sys.stderr, flush=True)
 seal(train(Unigram()))
