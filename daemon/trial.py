@@ -151,7 +151,7 @@ def _from_training(run: RunResult, seed: int) -> TrialResult:
         startup_seconds=run.startup_seconds,
         charged_seconds=run.charged_seconds,
         train_wall_seconds=run.wall_seconds,
-        log_tail=clean(run.log[-LOG_TAIL_CHARACTERS:], LOG_TAIL_CHARACTERS, lines=True),
+        log_tail=clean(run.log[-LOG_TAIL_CHARACTERS:], LOG_TAIL_CHARACTERS, lines=True, tail=True),
     )
 
 

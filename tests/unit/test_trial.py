@@ -150,3 +150,9 @@ def test_text_in_a_log_cannot_reach_a_terminal_as_control() -> None:
     )
     assert "\x1b" not in result.log_tail
     assert "\x07" not in result.log_tail
+
+
+def test_the_end_of_a_log_is_kept_however_many_control_characters_stand_before_it() -> None:
+    log = "\0" * 20_000 + "\nValueError: the reason\n"
+    result = run_trial(FakeSandbox(lambda _: FakeRun(val_bpb=1.0, log=log)), a_spec(), QUIET)
+    assert result.log_tail.rstrip().endswith("ValueError: the reason")
