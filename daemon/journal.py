@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import TextIO, assert_never
 
 from daemon.observe import (
     Event,
@@ -14,7 +14,11 @@ from daemon.observe import (
     PhaseEntered,
     ProgramChanged,
     ProgramRefused,
+    ProposalAwaited,
+    ProposalMade,
+    ProviderCharged,
     Recovered,
+    TrialEnded,
 )
 from daemon.text import clean
 
@@ -47,6 +51,17 @@ class JournalObserver:
                 facts = {"reason": clean(event.reason, 500)}
             case ProgramChanged():
                 facts = {"sha256": event.sha256}
+            case TrialEnded():
+                trial = event.result
+                facts = {"status": trial.status, "val_bpb": trial.val_bpb, "seconds": trial.total_seconds}
+            case ProposalAwaited():
+                facts = {}
+            case ProposalMade():
+                facts = {"seconds": event.seconds}
+            case ProviderCharged():
+                facts = {"model": event.usage.model, "tokens": event.usage.tokens, "usd": event.usage.usd}
+            case _:
+                assert_never(event)
         self._write(type(event).__name__, facts)
 
     def _write(self, event: str, facts: dict[str, object]) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, replace
 
-from daemon.observe import Event, ExperimentClosed, FaultSeen, Paused, PhaseEntered
+from daemon.observe import Event, ExperimentClosed, FaultSeen, Paused, PhaseEntered, ProposalAwaited
 from daemon.text import clean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """``state`` is "starting", "proposing", a phase of a trial, "waiting" or "outage".
+    """``state`` is "starting", "proposing", a phase of a trial, "between two experiments", "waiting" or "outage".
 
     ``experiment`` is the number of what is being tried. ``since`` is a monotonic second, ``seconds`` how long the phase
     may take, 0 when that is open.
@@ -45,6 +45,8 @@ class Watcher:
                 )
             case ExperimentClosed():
                 self._decided += 1
+                self._now = Situation(state="between two experiments", since=at)
+            case ProposalAwaited():
                 self._now = Situation(state="proposing", since=at)
             case Paused():
                 self._now = Situation(state="waiting", reason=clean(event.reason, 300), since=at)

@@ -15,7 +15,7 @@ from test_research_loop import AUTORESEARCH, autoresearch, git, status
 
 from daemon.control import ask
 
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 240.0  # the first start tries the sandbox from inside
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +74,13 @@ def decided(lab: Path) -> int:
     return sum(row["decision"] is not None for row in status(lab)["experiments"])  # type: ignore[union-attr]
 
 
-def leftovers(lab: Path) -> str:
-    labels = ["--filter", "label=autoresearchd"]
-    return subprocess.run(["docker", "ps", "-aq", *labels], capture_output=True, text=True, check=True).stdout
-
-
 def test_a_morning_of_steering(daemon: Running) -> None:
     lab = daemon.lab
     daemon.until(lambda: daemon.state() == "training")
     refused = autoresearch("daemon", "--lab", lab, check=False)
     assert refused.returncode == 2
     assert "this lab is in use by `autoresearch daemon`" in refused.stderr
+    assert "now: training #0" in autoresearch("status", "--lab", lab).stdout
     daemon.until(lambda: decided(lab) >= 2)
 
     autoresearch("pause", "--lab", lab)
@@ -92,9 +88,6 @@ def test_a_morning_of_steering(daemon: Running) -> None:
     assert daemon.ask("status")["reason"] == "paused by the operator"
     assert "nothing is being tried" in autoresearch("skip", "--lab", lab, check=False).stderr
     before = decided(lab)
-    ticket = autoresearch("submit", "train.py", "--hypothesis", "a person's", "--lab", lab, check=False)
-    assert ticket.returncode in (0, 2)
-
     autoresearch("resume", "--lab", lab)
     daemon.until(lambda: daemon.state() == "training")
     number = daemon.ask("status")["experiment"]

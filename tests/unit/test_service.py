@@ -7,20 +7,27 @@ import json
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from values import KEEP, PROPOSAL, experiment
+from values import KEEP, PROPOSAL, TRIAL, experiment
 
 from daemon.journal import JournalObserver
+from daemon.model import Usage
 from daemon.notify import Notifier
 from daemon.observe import (
+    Event,
     ExperimentClosed,
     FaultSeen,
     Paused,
     PhaseEntered,
     ProgramChanged,
     ProgramRefused,
+    ProposalAwaited,
+    ProposalMade,
+    ProviderCharged,
     Recovered,
+    TrialEnded,
 )
 from daemon.situation import Watcher
 
@@ -37,11 +44,13 @@ def test_each_event_is_one_line_of_json_with_experiment_and_phase() -> None:
     journal.notify(Paused(reason=HOSTILE))
     journal.notify(ProgramChanged(sha256="a" * 64))
     journal.notify(ProgramRefused(reason=HOSTILE))
+    journal.notify(ProposalAwaited())
+    journal.notify(ProposalMade(seconds=2.0))
+    journal.notify(ProviderCharged(usage=Usage(purpose="proposal", model="m", input_tokens=3)))
+    journal.notify(TrialEnded(number=3, result=TRIAL))
     journal.notify(ExperimentClosed(experiment=closed, champion_bpb=1.6))
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [line["event"] for line in lines] == [
-        "Recovered", "PhaseEntered", "FaultSeen", "Paused", "ProgramChanged", "ProgramRefused", "ExperimentClosed",
-    ]  # fmt: skip
+    assert {line["event"] for line in lines} == {kind.__name__ for kind in get_args(Event)}, "an event has no line"
     assert (lines[2]["experiment"], lines[2]["phase"]) == (3, "training")
     assert (lines[-1]["decision"], lines[-1]["champion_bpb"]) == ("keep", 1.6)
     assert "\x1b" not in out.getvalue() and "\u202e" not in out.getvalue()
@@ -55,7 +64,9 @@ def test_the_situation_follows_the_events() -> None:
     assert (facts["state"], facts["experiment"], facts["seconds"]) == ("training", 3, 20.0)
     assert "\x1b" not in str(facts["hypothesis"])
     watcher.notify(ExperimentClosed(experiment=experiment(), champion_bpb=None))
-    assert (watcher.facts()["state"], watcher.facts()["decided"]) == ("proposing", 1)
+    assert (watcher.facts()["state"], watcher.facts()["decided"]) == ("between two experiments", 1)
+    watcher.notify(ProposalAwaited())
+    assert watcher.facts()["state"] == "proposing"
     watcher.notify(Paused(reason="enough"))
     assert (watcher.facts()["state"], watcher.facts()["reason"]) == ("waiting", "enough")
     watcher.notify(FaultSeen(message="no engine", retry_seconds=None))
