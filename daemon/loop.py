@@ -38,7 +38,7 @@ from daemon.proposing import CapReached, Source
 from daemon.steering import SKIPPED, STOPPED, Steering
 from daemon.text import clean
 from daemon.trial import Executor, Listener, TrialPlan
-from daemon.tried import tried_on
+from daemon.tried import free_startup_seconds, tried_on
 from daemon.workspace import Workspace, commit_message
 from policies.interface import Submission, Verdict
 from sandbox.interface import Cancelled, SandboxSpec
@@ -96,23 +96,28 @@ class Loop:
                 break
         return decided
 
-    def serve(self, stop_after: Callable[[], int | None] = lambda: None) -> None:
+    def serve(
+        self, stop_after: Callable[[], int | None] = lambda: None, reloads: Callable[[], bool] = lambda: True
+    ) -> None:
         """Run experiments until told to stop or to reload: through outages and pauses, and when there is nothing to do.
 
-        ``stop_after`` counts from the start, or from the last change of the brief.
+        ``stop_after`` counts from the start, or from the last change of the brief. ``reloads`` is asked when told to
+        reload: it looks at the settings, and where they cannot be used this loop goes on.
 
         Raises:
             UserError: a mistake in the lab that only a person can mend.
         """
         decided, brief, told = 0, self.source.program(), ""
-        while not self.steering.leaves():
+        while not self.steering.stops():
+            if self.steering.take_reload() and reloads():
+                return
             if self.source.program() != brief:
                 decided, brief = 0, self.source.program()
             try:
                 if not (why := self._why_wait(decided, stop_after())):
                     champion = self._patiently(self.champion_or_baseline, forever=True)
                     if self.steering.leaves():
-                        return
+                        continue
                     self._patiently(partial(self.step, champion), forever=True)
                     decided += 1
             except NothingToPropose as nothing:
@@ -120,6 +125,8 @@ class Loop:
             except Skipped:
                 continue
             except Cancelled:
+                if self.steering.leaves():
+                    continue
                 return
             if why and why != told:
                 self.observers.notify(Paused(reason=why))
@@ -222,7 +229,9 @@ class Loop:
             train_py=experiment.proposal.patch.train_py,
             run_id=f"{experiment.number:05d}-{attempt}",
             seed=seed,
-            free_startup_seconds=None if experiment.champion is None else self._free_startup_seconds(),
+            free_startup_seconds=None
+            if experiment.champion is None
+            else free_startup_seconds(self._summaries(), self.startup_margin_seconds),
             confirm_below=self._reach(champion),
         )
         experiment = self.ledger.add(experiment, TrialStarted(seed=seed))
@@ -259,12 +268,6 @@ class Loop:
             )
 
         return Listener(on_phase=on_phase, cancel=lambda: self.steering.abandons() is not None)
-
-    def _free_startup_seconds(self) -> float:
-        """What start-up costs nothing: the slowest baseline of this arena, plus the margin."""
-        rows = self._summaries()
-        slowest = max((row.startup_seconds / max(1, row.trials) for row in rows if row.champion is None), default=0.0)
-        return slowest + self.startup_margin_seconds
 
     def _summaries(self) -> Sequence[Summary]:
         return self.ledger.summaries(arena=self.arena.fingerprint)

@@ -57,12 +57,12 @@ def _serve(lab: Lab, steering: Steering, keys: KeySource, watching: list[Observe
     A mistake that is there at the start is raised, for somebody is looking then. One that comes up later is told, and
     waits for a person to mend it and to reload.
     """
-    served = False
+    served, latest = False, [lab]
     while not steering.stops():
         try:
-            with assembled(lab, steering, keys, watching) as parts:
+            with assembled(latest[-1], steering, keys, watching) as parts:
                 served = True
-                parts.loop.serve(parts.stop_after)
+                parts.loop.serve(parts.stop_after, lambda: _reloads(latest, watching))
         except OurFault as fault:
             _tell(watching, FaultSeen(message=str(fault), retry_seconds=RETRY_SECONDS))
             steering.wait(RETRY_SECONDS)
@@ -70,25 +70,26 @@ def _serve(lab: Lab, steering: Steering, keys: KeySource, watching: list[Observe
             if not served:
                 raise
             _tell(watching, Paused(reason=f"{mistake}; mend it, then `autoresearch reload`"))
-            while not steering.wait(RETRY_SECONDS) and not steering.leaves():
-                pass
-        if steering.take_reload():
-            lab = _reloaded(lab, watching)
+            while not steering.leaves():
+                steering.wait(RETRY_SECONDS)
+        if steering.take_reload():  # asked for while there was no loop
+            _reloads(latest, watching)
 
 
 def _tell(watching: list[Observer], event: Event) -> None:
     Observers(watching).notify(event)
 
 
-def _reloaded(lab: Lab, watching: list[Observer]) -> Lab:
-    """The lab with its settings as they are now; as they were, loudly, when those cannot be used."""
+def _reloads(latest: list[Lab], watching: list[Observer]) -> bool:
+    """Whether the settings as they are now can be used; the lab with them is put last."""
     try:
-        again = Lab(lab.directory)
+        again = Lab(latest[-1].directory)
         again.check_ready()
     except UserError as error:
         _tell(watching, FaultSeen(message=f"not reloaded, the former settings stay: {error}", retry_seconds=None))
-        return lab
-    return again
+        return False
+    latest.append(again)
+    return True
 
 
 def _answers(lab: Lab, steering: Steering, watcher: Watcher) -> Callable[[Request], Answer]:

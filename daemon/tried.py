@@ -1,4 +1,4 @@
-"""What was tried before, as the policies want to know it."""
+"""What earlier experiments tell about the next one."""
 
 from __future__ import annotations
 
@@ -16,3 +16,9 @@ def tried_on(base_commit: str, rows: Iterable[Summary]) -> dict[str, Tried]:
         if ran and row.fingerprint and row.base_commit == base_commit:
             found.setdefault(row.fingerprint, Tried(experiment=row.number, outcome=str(row.decision)))
     return found
+
+
+def free_startup_seconds(rows: Iterable[Summary], margin_seconds: float) -> float:
+    """What start-up costs nothing: the slowest baseline of this arena, plus the margin."""
+    baselines = (row.startup_seconds / max(1, row.trials) for row in rows if row.champion is None)
+    return max(baselines, default=0.0) + margin_seconds

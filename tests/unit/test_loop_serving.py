@@ -130,4 +130,18 @@ def test_a_reload_ends_it_between_two_experiments_and_not_within_one(
 
     bench.loop(ledger, [file_scoring(1.9)], script=script).serve()
     assert [row.phase for row in ledger.summaries()] == [Phase.INTERRUPTED if outage else Phase.CLOSED]
-    assert bench.steering.take_reload()
+    assert not bench.steering.take_reload()
+
+
+def test_a_reload_that_cannot_be_leaves_the_loop_as_it_is(bench: Bench, ledger: Ledger) -> None:
+    asked = []
+
+    def reloads() -> bool:
+        asked.append(len(ledger.summaries()))
+        return False
+
+    bench.steering.reload()
+    at_wait(bench, 1, lambda: bench.steering.stop(When.NOW))
+    bench.loop(ledger, [file_scoring(1.9)]).serve(reloads=reloads)
+    assert asked == [0]
+    assert decisions(ledger) == [Decision.KEEP] * 2
