@@ -14,6 +14,7 @@ from policies.program import BUILTINS, Place, Program, alias_pairs, read
 from policies.syntax import Unparsable
 
 _REFERENCES = (ast.Name, ast.Attribute)
+_LOOKED_AT = (*dunders.LOOKED_AT, *_REFERENCES, ast.Call, ast.Subscript, ast.AugAssign)
 _ACCESSORS = frozenset({"getattr", "setattr", "delattr"})
 _SOFT = frozenset({"input", "help", "vars", "locals"})  # builtins that a module may honestly reuse the names of
 # Attributes of imported things that are meant to be set: the switches of torch. Anything else is a patch.
@@ -53,7 +54,7 @@ class Calls:
             return [Finding(rule="calls", line=error.line, column=0, message=message, instead=error.instead)]
         aliased = {id(value) for place in program.places for _, value in alias_pairs(place)}
         look = _Look(program, self, frozenset(aliased))
-        return [finding for place in program.places for finding in look.at(place)]
+        return [finding for place in program.places if isinstance(place.node, _LOOKED_AT) for finding in look.at(place)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,9 @@ def _parts(tree: ast.AST) -> tuple[list[str], int]:
     work: list[object] = [tree]
     while work:
         item = work.pop()
+        if isinstance(item, str):  # most of them: names of fields, and ends
+            parts.append(item)
+            continue
         nodes += isinstance(item, ast.AST)
         if isinstance(item, ast.Constant):
             parts.append(f"{type(item.value).__name__} {_value(item.value)}")

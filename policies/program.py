@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from policies.syntax import parse
 
@@ -23,6 +23,7 @@ _NAMED_BY_TEXT = (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)  # their ``name
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _BINDING = (*_DEFINITIONS, ast.Name, ast.Import, ast.ImportFrom, *_NAMED_BY_TEXT, ast.MatchMapping)
 _DECLARING = (ast.Global, ast.Nonlocal)
+_SIGNS = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
 _ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.NamedExpr)
 Kind: TypeAlias = Literal["module", "class", "function", "comprehension"]
 Pair: TypeAlias = tuple[ast.expr, ast.expr]
@@ -43,8 +44,7 @@ class Scope:
             paths.add(".".join(path.split(".")[:_MAX_PARTS]))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class Place(NamedTuple):
     """One node with what holds it and the scope it is read in."""
 
     node: ast.AST
@@ -54,7 +54,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """All nodes of a patch, outer ones first."""
+    """All nodes of a patch, outer ones first; signs, such as ``+`` or that a name is read, are no nodes here."""
 
     places: Sequence[Place]
     module: Scope
@@ -160,7 +160,19 @@ def _children(place: Place) -> list[Place]:
         inside = Scope("comprehension", scope)
     if inside is not None:
         return _split(node, scope, inside)
-    return [Place(child, node, scope) for child in ast.iter_child_nodes(node)][::-1]
+    return [Place(child, node, scope) for child in children(node)][::-1]
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """The nodes in a node, signs left out: more than a third of a tree, and all alike."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            found += [item for item in value if isinstance(item, ast.AST) and not isinstance(item, _SIGNS)]
+        elif isinstance(value, ast.AST) and not isinstance(value, _SIGNS):
+            found.append(value)
+    return found
 
 
 def _split(node: ast.AST, outside: Scope, inside: Scope) -> list[Place]:
@@ -169,7 +181,7 @@ def _split(node: ast.AST, outside: Scope, inside: Scope) -> list[Place]:
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.arguments):
                 places += _arguments(child, node, outside, inside)
-            elif isinstance(child, ast.AST):
+            elif isinstance(child, ast.AST) and not isinstance(child, _SIGNS):
                 within = isinstance(node, _COMPREHENSIONS) or name == "body"
                 places.append(Place(child, node, inside if within else outside))
     return places[::-1]
@@ -177,7 +189,7 @@ def _split(node: ast.AST, outside: Scope, inside: Scope) -> list[Place]:
 
 def _arguments(arguments: ast.arguments, function: ast.AST, outside: Scope, inside: Scope) -> list[Place]:
     places = []
-    for child in ast.iter_child_nodes(arguments):
+    for child in children(arguments):
         if isinstance(child, ast.arg):
             inside.bind(child.arg)
         places.append(Place(child, function, outside))

@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import ClassVar
 
 from policies.interface import Finding, Submission
-from policies.program import read
+from policies.program import children, read
 from policies.syntax import Unparsable, cached_tokens, parse
 
 _DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
-_DATA = (*_DISPLAYS, ast.Constant, ast.UnaryOp, ast.unaryop, ast.expr_context)
+_DATA = (*_DISPLAYS, ast.Constant, ast.UnaryOp)
 _LITERAL_TOKENS = (tokenize.STRING, tokenize.NUMBER, getattr(tokenize, "FSTRING_MIDDLE", -1))  # the last: 3.12 on
 _SHORT_NUMBER = 7  # digits; settings are shorter, and a memorised text in numbers is longer or stands in a display
 _INSTEAD = "compute it, or learn it from the training split"
@@ -126,7 +126,7 @@ def _texts(patch: bytes) -> Iterator[str]:
         elif isinstance(node, ast.Constant):
             yield from _text_of(node.value)
         elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):  # a docstring, or idle
-            work.extend(ast.iter_child_nodes(node))
+            work.extend(children(node))
 
 
 def _text_of(value: object) -> Iterator[str]:
@@ -145,7 +145,7 @@ def _plain_data(patch: bytes) -> set[ast.AST]:
     """Nodes with nothing but literals in them, found from the leaves up, each looked at once."""
     plain: set[ast.AST] = set()
     for node in reversed([place.node for place in read(patch).places]):  # children come after their parents
-        if isinstance(node, _DATA) and all(child in plain for child in ast.iter_child_nodes(node)):
+        if isinstance(node, _DATA) and all(child in plain for child in children(node)):
             plain.add(node)
     return plain
 

@@ -86,16 +86,10 @@ def check_nesting(patch: bytes, max_depth: int) -> None:
     """
     if len(patch) > MAX_PARSED_BYTES:
         raise Unparsable(0, 0, f"has more than {MAX_PARSED_BYTES} bytes", "shorten the file")
-    depth = chain = 0
     try:
-        # What cannot be tokenised to its end has no cached tokens; it is read again for the error and its place.
-        for item in cached_tokens(patch) or read_tokens(patch):
-            depth += _deeper(item)
-            chain = _chained(item, chain)
-            if depth > max_depth:
-                _too_much(item, f"nests more than {max_depth} levels deep", "use a helper function or a variable")
-            if chain > MAX_CHAIN:
-                _too_much(item, f"chains more than {MAX_CHAIN} operators in one expression", "use a loop")
+        deepest, longest = _measured(patch)
+        if deepest > max_depth or longest > MAX_CHAIN:
+            _point_out(patch, max_depth)
     except tokenize.TokenError as error:
         line = error.args[1][0]
         raise Unparsable(line, 0, f"is not valid Python: {error.args[0]}", "mend the syntax") from None
@@ -103,6 +97,32 @@ def check_nesting(patch: bytes, max_depth: int) -> None:
         raise Unparsable(error.lineno or 0, 0, f"is not valid Python: {error.msg}", "mend the syntax") from None
     except ValueError:
         raise Unparsable(0, 0, "is not UTF-8", "save the file as UTF-8") from None
+
+
+@lru_cache(maxsize=2)
+def _measured(patch: bytes) -> tuple[int, int]:
+    """The deepest nesting and the longest chain, up to where either is more than anybody may allow."""
+    depth = chain = deepest = longest = 0
+    # What cannot be tokenised to its end has no cached tokens; it is read again for the error and its place.
+    for item in cached_tokens(patch) or read_tokens(patch):
+        depth += _deeper(item)
+        chain = _chained(item, chain)
+        deepest, longest = max(deepest, depth), max(longest, chain)
+        if deepest > PARSERS_DEPTH or longest > MAX_CHAIN:
+            break
+    return deepest, longest
+
+
+def _point_out(patch: bytes, max_depth: int) -> None:
+    """Raise for the first thing that is too much."""
+    depth = chain = 0
+    for item in cached_tokens(patch) or read_tokens(patch):
+        depth += _deeper(item)
+        chain = _chained(item, chain)
+        if depth > max_depth:
+            _too_much(item, f"nests more than {max_depth} levels deep", "use a helper function or a variable")
+        if chain > MAX_CHAIN:
+            _too_much(item, f"chains more than {MAX_CHAIN} operators in one expression", "use a loop")
 
 
 def _deeper(item: tokenize.TokenInfo) -> int:
