@@ -265,6 +265,7 @@ def test_killed_before_the_moves_the_old_data_stays(tmp_path: Path) -> None:
 STOPPED_MIDWAY = """
 import os, signal, sys
 import prepare
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in its background without it
 train = prepare._train_tokenizer
 def interrupted(*arguments, **options):
     os.kill(os.getpid(), signal.SIGINT)
