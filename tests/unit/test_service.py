@@ -96,5 +96,10 @@ def test_without_a_service_manager_nothing_is_said_and_a_deaf_one_stops_nothing(
     Notifier({}).say(READY="1")
     Notifier({}).beat()
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "nobody"), "WATCHDOG_USEC": "x"}).say(READY="1")
-    watchdog_of_another = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"})
-    watchdog_of_another.beat()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "manager"))
+        manager.setblocking(False)
+        where = {"NOTIFY_SOCKET": str(tmp_path / "manager"), "WATCHDOG_USEC": "1000"}
+        Notifier({**where, "WATCHDOG_PID": "1"}).beat()  # another process is watched
+        with pytest.raises(BlockingIOError):
+            manager.recv(100)
