@@ -20,7 +20,7 @@ from notebook import ARENA, fill, milliseconds
 
 from daemon.cost import Caps
 from daemon.ledger import Ledger
-from daemon.settings import TimeSettings
+from daemon.sections import TimeSettings
 
 TIMES = TimeSettings(train_seconds=300.0, startup_seconds=300.0, startup_margin_seconds=20.0, score_seconds=300.0)
 IN_MEMORY = Path("/dev/shm")

@@ -23,7 +23,7 @@ from daemon.observe import Event, ExperimentClosed, Observer, Observers, Program
 from daemon.program_watch import ProgramWatch
 from daemon.proposers import interface as proposers
 from daemon.proposing import Source
-from daemon.settings import DecideSettings
+from daemon.sections import DecideSettings
 from daemon.steering import Steering
 from daemon.text import clean
 from daemon.trial import SerialExecutor

@@ -16,7 +16,8 @@ from daemon.ledger import Ledger
 from daemon.model import Arena, UserError
 from daemon.payload import payload
 from daemon.permissions import complaints
-from daemon.settings import STATE, Profile, Settings
+from daemon.sections import STATE
+from daemon.settings import Profile, Settings
 from daemon.trial import TrialPlan
 from daemon.workspace import Workspace
 from sandbox.interface import SandboxSpec, TimeRules

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.model import UserError
-from daemon.settings import SandboxSettings
+from daemon.sections import SandboxSettings
 from sandbox import image
 from sandbox.docker_engine import Engine
 from sandbox.docker_sandbox import DockerSandbox

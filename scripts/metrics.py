@@ -16,7 +16,7 @@ from daemon.cost import Caps
 from daemon.ledger import Ledger
 from daemon.metrics.publish import Facts, instruments
 from daemon.model import Arena
-from daemon.settings import TimeSettings
+from daemon.sections import TimeSettings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "metrics.md"
 BEGIN, END = "<!-- made by scripts/metrics.py: begin -->\n", "<!-- made by scripts/metrics.py: end -->\n"

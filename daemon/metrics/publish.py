@@ -23,7 +23,7 @@ from daemon.metrics.phase_clock import PhaseClock
 from daemon.metrics.server import serving
 from daemon.model import Arena
 from daemon.observe import Observer
-from daemon.settings import TimeSettings
+from daemon.sections import TimeSettings
 from daemon.text import clean
 from policies import config
 

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from test_loop import ARENA, BASELINE, Bench, Script, file_scoring, score_in
 from values import CRASH, TRIAL, experiment
 
-from daemon import settings
+from daemon import sections, settings
 from daemon.cost import Caps
 from daemon.ledger import Ledger
 from daemon.metrics.observer import MetricsObserver
@@ -59,7 +59,7 @@ USAGE = Usage(
     purpose="proposal", model="m", input_tokens=100, cached_tokens=20, cache_write_tokens=3, output_tokens=7, usd=0.25
 )
 HOSTILE = 'evil"} 1\nautoresearch_champion_val_bpb 0.1\n# \x1b[31m\u202e'
-TIMES = settings.TimeSettings(train_seconds=20.0, startup_seconds=60.0, startup_margin_seconds=3.0, score_seconds=120.0)
+TIMES = sections.TimeSettings(train_seconds=20.0, startup_seconds=60.0, startup_margin_seconds=3.0, score_seconds=120.0)
 
 
 @pytest.fixture
@@ -449,7 +449,7 @@ def a_lab(bench: Bench, listen: str) -> Any:
     ],
 )  # fmt: skip
 def test_addresses(listen: str, address: tuple[str, int] | None) -> None:
-    assert settings.MetricsSettings(listen=listen).address == address
+    assert sections.MetricsSettings(listen=listen).address == address
 
 
 @pytest.mark.parametrize(
@@ -457,4 +457,4 @@ def test_addresses(listen: str, address: tuple[str, int] | None) -> None:
 )
 def test_an_address_without_a_host_or_a_port_is_refused(bench: Bench, listen: str) -> None:
     with pytest.raises(ValueError, match="must be an address with its port"):
-        settings.MetricsSettings(listen=listen)
+        sections.MetricsSettings(listen=listen)

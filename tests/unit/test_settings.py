@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon import settings
+from daemon import sections, settings
 from daemon.model import UserError
 
 
@@ -23,12 +23,12 @@ def test_a_fresh_lab_toml_loads_and_names_every_key(tmp_path: Path, profile: set
     text = settings.default_lab_toml(profile, "night")
     loaded = settings.load(written(tmp_path, text))
     assert (loaded.profile, loaded.tag) == (profile, "night")
-    sections = {
+    found = {
         name: field.annotation
         for name, field in settings.Settings.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, settings._Section)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, sections.Section)
     }
-    for name, section in sections.items():
+    for name, section in found.items():
         body = re.search(rf"^\[{name}\]\n(.*?)(?=^\[|\Z)", text + "\n", re.MULTILINE | re.DOTALL)
         assert body is not None, name
         documented = set(re.findall(r"^(?:# )?(\w+) = ", body[1], re.MULTILINE)) | (

@@ -1,0 +1,122 @@
+"""The sections of ``lab.toml``, one frozen model each."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+STATE = ".autoresearch"
+Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
+Mebibytes = Annotated[int, Field(gt=0, le=4 * 1024 * 1024)]
+_ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})")
+
+
+class Section(BaseModel):
+    """Strict: a value of another type or an unknown key is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class TimeSettings(Section):
+    """Seconds of one trial."""
+
+    train_seconds: Seconds
+    clock: Literal["release", "container"] = "release"
+    startup_seconds: Seconds
+    startup_margin_seconds: Annotated[float, Field(ge=0)]
+    score_seconds: Seconds
+
+
+class DataSettings(Section):
+    """Where the tokens lie."""
+
+    dir: str = f"{STATE}/data"
+
+
+class SandboxSettings(Section):
+    """How a trial is held."""
+
+    kind: Literal["docker", "unsafe-local"] = "docker"
+    image: str
+    runtime: str = ""
+    gpu: str = ""
+    cpus: str = "auto"
+    memory_mib: Mebibytes
+    output_mib: Mebibytes
+    tmp_mib: Mebibytes = 256
+    cache_mib: Mebibytes
+    shm_mib: Mebibytes = 256
+    log_mib: Mebibytes = 8
+    pids: Annotated[int, Field(ge=32, le=1024)] = 256
+    python: str = ""
+
+    @field_validator("cpus")
+    @classmethod
+    def _cpus(cls, value: str) -> str:
+        if value != "auto" and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", value):
+            raise ValueError('must be "auto" or a list of cores such as "2,3" or "2-7"')
+        return value
+
+
+class RefereeSettings(Section):
+    """How thoroughly a model is audited."""
+
+    audit_rows: Annotated[int, Field(ge=1, le=1_000_000)]
+    confirm_rows: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class ProposerSettings(Section):
+    """Who proposes."""
+
+    name: str = "optuna"
+    seed: int = 1
+    lookahead: Annotated[int, Field(ge=0, le=1)] = 0
+    options: dict[str, Any] = {}
+
+
+class CostSettings(Section):
+    """When the provider is not asked any more."""
+
+    max_usd: Annotated[float, Field(ge=0)] | None = None
+    max_usd_per_day: Annotated[float, Field(ge=0)] | None = None
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+
+
+class MetricsSettings(Section):
+    """Where Prometheus may read."""
+
+    listen: str = "127.0.0.1:9464"
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        found = _ADDRESS.fullmatch(value)
+        if value and not (found and 1 <= int(found["port"]) <= 65535):
+            raise ValueError('must be an address with its port, such as "127.0.0.1:9464" or "[::1]:9464", or ""')
+        return value
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port to listen at; None for not at all."""
+        found = _ADDRESS.fullmatch(self.listen)
+        return (found["host"].strip("[]"), int(found["port"])) if found else None
+
+
+class DecideSettings(Section):
+    """What is kept."""
+
+    rule: Literal["greedy"] = "greedy"
+    min_gain_bpb: Annotated[float, Field(ge=0)] = 0.0
+    simpler: bool = True
+    equal_bpb: Annotated[float, Field(ge=0)] = 0.0
+    train_seed: Annotated[int, Field(ge=0, lt=2**31)] = 1337
+
+
+class ControlSettings(Section):
+    """How a running daemon is steered."""
+
+    stop_after: Literal["now", "experiment"] = "now"
+    socket: str = f"{STATE}/control.sock"
+    group: str = ""
