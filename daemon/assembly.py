@@ -14,6 +14,7 @@ from daemon.checking import policy_text
 from daemon.cost import Caps
 from daemon.credentials import KeySource
 from daemon.decide import Greedy, Rule, Simpler
+from daemon.judging import OneLook
 from daemon.lab import Lab
 from daemon.lab_desk import desk_of
 from daemon.ledger import Ledger
@@ -27,6 +28,7 @@ from daemon.sections import DecideSettings
 from daemon.steering import Steering
 from daemon.text import clean
 from daemon.trial import SerialExecutor
+from daemon.trying import Trying
 from sandbox import preflight
 from sandbox.interface import MiB, SandboxUnavailable
 
@@ -106,11 +108,17 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, so
         workspace=lab.workspace,
         source=source,
         check=checker.check,
-        executor=SerialExecutor(lab.wall.sandbox),
-        plan=lab.spec,
-        rule=_rule(settings.decide),
-        train_seed=settings.decide.train_seed,
-        startup_margin_seconds=settings.time.startup_margin_seconds,
+        trying=Trying(
+            ledger=ledger,
+            executor=SerialExecutor(lab.wall.sandbox),
+            plan=lab.spec,
+            judge=OneLook(ledger=ledger, rule=_rule(settings.decide)),
+            train_seed=settings.decide.train_seed,
+            startup_margin_seconds=settings.time.startup_margin_seconds,
+            observers=observers,
+            steering=steering,
+            prepare=source.prepare,
+        ),
         observers=observers,
         steering=steering,
         healthy=lambda: _check_health(lab),

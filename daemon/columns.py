@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from daemon.decide import audited_bpb
-from daemon.ledger import Ledger
+from daemon.ledger import Ledger, summarise
 from daemon.model import MAX_HYPOTHESIS_CHARACTERS, MAX_LESSON_CHARACTERS, Arena, Experiment, TrialResult
 from daemon.text import clean
 
@@ -65,6 +65,9 @@ COLUMNS: Final[Mapping[str, Kind]] = {
     "image_contents": "text",
     "referee_sha256": "text",
     "ledger_head": "text",
+    "rivals": "integer",
+    "gain_bpb": "number",
+    "replicate_seconds": "number",
 }
 
 
@@ -103,18 +106,22 @@ def row_of(experiment: Experiment, arena: Arena, ledger_head: str | None) -> Row
 
 
 def _of_trials(experiment: Experiment) -> Row:
-    trials = experiment.trials
-    scores = [trial.val_bpb for trial in trials if trial.val_bpb is not None and math.isfinite(trial.val_bpb)]
-    row: Row = {"trials": len(trials), "trials_scored": len(scores)}
+    trials, line = (*experiment.trials, *experiment.rivals), summarise(experiment)
+    scores = [
+        trial.val_bpb for trial in experiment.counted if trial.val_bpb is not None and math.isfinite(trial.val_bpb)
+    ]
+    row: Row = {"trials": line.trials, "trials_scored": len(scores), "rivals": line.rivals}
     if not trials:
         return row
-    last, seconds = trials[-1], _seconds_of(trials)
+    last, seconds = experiment.trials[-1], _seconds_of(trials)
     row |= {
         "status": last.status.value,
         "seed": trials[0].seed,
         "val_bpb": _finite(experiment.val_bpb),
         "val_bpb_std": statistics.stdev(scores) if len(scores) > 1 else None,
-        "audited_bpb": audited_bpb(trials),
+        "audited_bpb": audited_bpb(experiment.counted),
+        "gain_bpb": line.gain_bpb,
+        "replicate_seconds": line.replicate_seconds,
         "peak_vram_mb_claimed": _finite((last.claimed or {}).get("peak_vram_mb")),
     }
     if score := last.score:

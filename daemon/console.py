@@ -20,6 +20,8 @@ from daemon.observe import (
     ProgramChanged,
     ProgramRefused,
     Recovered,
+    TrialVoided,
+    Withheld,
 )
 from daemon.table import one_line
 from daemon.text import clean
@@ -69,6 +71,13 @@ class ConsoleObserver:
             case ExperimentClosed():
                 self._leave()
                 self._console.print(one_line(event.experiment, event.champion_bpb), highlight=False, soft_wrap=True)
+            case TrialVoided():
+                self._leave()
+                text = f"#{event.number}  void: {clean(event.reason, 300)}; the trial is run again"
+                self._console.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
+            case Withheld():
+                self._leave()
+                self._console.print(_withheld(event), soft_wrap=True)
             case FaultSeen():
                 self._leave()
                 again = f"; trying again in {event.retry_seconds:g} s" if event.retry_seconds else ""
@@ -98,6 +107,14 @@ class ConsoleObserver:
         if self._task is not None:
             task, self._task = self._task, None
             self._progress.remove_task(task)
+
+
+def _withheld(event: Withheld) -> str:
+    number, reason = event.experiment.number, event.experiment.events[-1]
+    return (
+        f"[bold yellow]#{number}  {escape(clean(reason, 300))}[/]; look at it with `autoresearch show {number}`, "
+        f"then `autoresearch approve {number}` or let it lie"
+    )
 
 
 def _recovered(event: Recovered) -> str:

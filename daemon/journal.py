@@ -10,6 +10,8 @@ from daemon.observe import (
     Event,
     ExperimentClosed,
     FaultSeen,
+    HoldoutSeen,
+    NoiseKnown,
     Paused,
     PhaseEntered,
     ProgramChanged,
@@ -19,6 +21,8 @@ from daemon.observe import (
     ProviderCharged,
     Recovered,
     TrialEnded,
+    TrialVoided,
+    Withheld,
 )
 from daemon.text import clean
 
@@ -54,6 +58,15 @@ class JournalObserver:
             case TrialEnded():
                 trial = event.result
                 facts = {"status": trial.status, "val_bpb": trial.val_bpb, "seconds": trial.total_seconds}
+            case TrialVoided():
+                facts = {"reason": clean(event.reason, 500)}
+            case Withheld():
+                held = event.experiment
+                facts = {"withheld": held.number, "val_bpb": held.val_bpb, "gain_bpb": held.gain_bpb}
+            case NoiseKnown():
+                facts = {"sigma_bpb": event.sigma_bpb, "runs": event.runs}
+            case HoldoutSeen():
+                facts = {"looked_at": event.number, "holdout_bpb": event.holdout_bpb, "left": event.left}
             case ProposalAwaited():
                 facts = {}
             case ProposalMade():

@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
 
 from daemon.ahead import Next
-from daemon.decide import Replicate, Rule, decide, outcome_of, to_beat
-from daemon.ledger import Abandoned, Committed, Interrupted, Ledger, TrialStarted
-from daemon.model import (
-    Arena,
-    Decision,
-    Experiment,
-    OurFault,
-    Outcome,
-    Patch,
-    Proposal,
-    Summary,
-    TrialStatus,
-    UserError,
-)
+from daemon.decide import outcome_of
+from daemon.ledger import Committed, Interrupted, Ledger, Quarantined
+from daemon.model import Arena, Decision, Experiment, OurFault, Outcome, Patch, Proposal, UserError
 from daemon.observe import (
     ExperimentClosed,
     FaultSeen,
     Observers,
     Paused,
-    PhaseEntered,
     ProviderCharged,
     Recovered,
-    TrialEnded,
+    Withheld,
 )
 from daemon.proposers.interface import NothingToPropose
 from daemon.proposing import CapReached, Source
-from daemon.steering import SKIPPED, STOPPED, Steering
+from daemon.steering import Steering
 from daemon.text import clean
-from daemon.trial import Executor, Listener, TrialPlan
-from daemon.tried import free_startup_seconds, tried_on
+from daemon.tried import tried_on
+from daemon.trying import Skipped, Trying
 from daemon.workspace import Workspace, commit_message
 from policies.interface import Submission, Verdict
-from sandbox.interface import Cancelled, SandboxSpec
+from sandbox.interface import Cancelled
 
 BACKOFF_SECONDS = (5.0, 15.0, 60.0, 180.0)
 IDLE_SECONDS = 5.0  # how often one that has nothing to do looks whether it has
-
-
-class Skipped(Cancelled):
-    """One experiment was abandoned; the loop goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +43,7 @@ class Loop:
     workspace: Workspace
     source: Source
     check: Callable[[Submission], Verdict]
-    executor: Executor
-    plan: Callable[[TrialPlan], SandboxSpec]
-    rule: Rule
-    train_seed: int
-    startup_margin_seconds: float
+    trying: Trying
     observers: Observers
     steering: Steering
     healthy: Callable[[], None] = lambda: None
@@ -197,80 +176,19 @@ class Loop:
         experiment = self.ledger.add(experiment, proposal)
         self.source.inbox.discard(proposal.ticket)
         base = self.workspace.read(patch.base_commit) if champion else b""  # a baseline replaces nothing
-        tried = tried_on(patch.base_commit, self._summaries())
+        tried = tried_on(patch.base_commit, self.ledger.summaries(arena=self.arena.fingerprint))
         submission = Submission(patch=patch.train_py, base=base, files=proposal.files, tried=tried)
         experiment = self.ledger.add(experiment, self.check(submission))
+        end: Outcome | Quarantined
         if experiment.verdict is not None and not experiment.verdict.allowed:
-            outcome = outcome_of(experiment.verdict)
+            end = outcome_of(experiment.verdict)
         else:
-            experiment, outcome = self._try(experiment, champion)
-        experiment = self.ledger.add(experiment, outcome)
+            experiment, end = self.trying.until_decided(experiment, champion)
+        experiment = self.ledger.add(experiment, end)
+        if isinstance(end, Quarantined):
+            self.observers.notify(Withheld(experiment=experiment))
+            return experiment
         return self._finish(experiment, champion)
-
-    def _try(self, experiment: Experiment, champion: Experiment | None) -> tuple[Experiment, Outcome]:
-        """Trials, as many as the rule asks for, until it answers or one fails."""
-        wanted = 1
-        while True:
-            for _ in range(wanted):
-                experiment = self._one_trial(experiment, champion)
-                if (trial := experiment.trials[-1]).status is not TrialStatus.OK:
-                    return experiment, outcome_of(trial)
-            saved = experiment.verdict.saved_nodes if experiment.verdict else 0
-            answer = decide(self._to_beat(champion), experiment.trials, None, self.rule, saved)
-            if not isinstance(answer, Replicate):
-                return experiment, outcome_of(answer)
-            wanted = answer.runs
-
-    def _one_trial(self, experiment: Experiment, champion: Experiment | None) -> Experiment:
-        assert experiment.proposal is not None  # noqa: S101 - the ledger admits no trial without one
-        attempt = len(experiment.trials)
-        seed = self.train_seed + attempt
-        plan = TrialPlan(
-            train_py=experiment.proposal.patch.train_py,
-            run_id=f"{experiment.number:05d}-{attempt}",
-            seed=seed,
-            free_startup_seconds=None
-            if experiment.champion is None
-            else free_startup_seconds(self._summaries(), self.startup_margin_seconds),
-            confirm_below=self._reach(champion),
-        )
-        experiment = self.ledger.add(experiment, TrialStarted(seed=seed))
-        with self.steering.trying(experiment.number):
-            try:
-                result = self.executor.run(self.plan(plan), self._listener(experiment, champion))
-            except Cancelled:
-                if self.steering.abandons() == SKIPPED:
-                    self.ledger.add(experiment, Abandoned(reason=SKIPPED))
-                    raise Skipped(SKIPPED) from None
-                self.ledger.add(experiment, Interrupted(reason=STOPPED))
-                raise
-            except OurFault as fault:
-                self.ledger.add(experiment, Interrupted(reason=str(fault)[:300]))
-                raise
-        experiment = self.ledger.add(experiment, result)
-        self.observers.notify(TrialEnded(number=experiment.number, result=result))
-        return experiment
-
-    def _to_beat(self, champion: Experiment | None) -> float | None:
-        return to_beat(champion, self._summaries()) if champion else None
-
-    def _reach(self, champion: Experiment | None) -> float | None:
-        """Scores below this could be kept; the referee then looks a second time."""
-        bar = self._to_beat(champion)
-        return math.nextafter(self.rule.reach(bar), math.inf) if bar is not None else None
-
-    def _listener(self, experiment: Experiment, champion: Experiment | None) -> Listener:
-        def on_phase(phase: str, seconds: float) -> None:
-            if phase == "training" and champion is not None:
-                self.source.prepare(champion, experiment)
-            self.observers.notify(
-                PhaseEntered(number=experiment.number, phase=phase, seconds=seconds, hypothesis=experiment.hypothesis)
-            )
-
-        return Listener(on_phase=on_phase, cancel=lambda: self.steering.abandons() is not None)
-
-    def _summaries(self) -> Sequence[Summary]:
-        return self.ledger.summaries(arena=self.arena.fingerprint)
 
     def _finish(self, experiment: Experiment, champion: Experiment | None = None) -> Experiment:
         """Bring git in line with a decision that is on the ledger; every part of it may be repeated."""

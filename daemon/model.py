@@ -66,6 +66,7 @@ class Phase(StrEnum):
     CLOSED = "closed"
     INTERRUPTED = "interrupted"
     ABANDONED = "abandoned"
+    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +160,11 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """One train-then-score of one ``train.py``. Seconds are the host's; ``claimed`` is what the log said."""
+    """One train-then-score of one ``train.py``. Seconds are the host's; ``claimed`` is what the log said.
+
+    ``of`` is the number of the champion whose program ran, beside a candidate and on its seed; None for a candidate's
+    own trial.
+    """
 
     status: TrialStatus
     reason: str
@@ -174,6 +179,7 @@ class TrialResult:
     score_seconds: float = 0.0
     total_seconds: float = 0.0
     log_tail: str = ""
+    of: int | None = None
 
     @property
     def val_bpb(self) -> float | None:
@@ -194,7 +200,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """One row of the ledger: proposal, verdict, trials, decision. Experiment 0 is the baseline."""
+    """One row of the ledger: proposal, verdict, trials, decision. Experiment 0 is the baseline.
+
+    ``trials`` are of its own program. A candidate's first is the one it was looked at for; those after it are
+    replicates on fresh seeds, and ``rivals`` are the champion's on the same seeds.
+    """
 
     number: int
     arena: str
@@ -206,6 +216,7 @@ class Experiment:
     proposal: Proposal | None = None
     verdict: Verdict | None = None
     trials: tuple[TrialResult, ...] = ()
+    rivals: tuple[TrialResult, ...] = ()
     outcome: Outcome | None = None
     commit: str | None = None
     program_sha256: str | None = None
@@ -218,10 +229,32 @@ class Experiment:
         return self.outcome.decision if self.outcome else None
 
     @property
+    def counted(self) -> tuple[TrialResult, ...]:
+        """The trials that its score is the mean of.
+
+        A candidate is replicated because its first score was good, so that one is left out as soon as there are others:
+        what remains was not chosen for being lucky.
+        """
+        return self.trials[1:] if self.champion is not None and len(self.trials) > 1 else self.trials
+
+    @property
     def val_bpb(self) -> float | None:
-        """Mean over the scored trials, or None when none was scored."""
-        scores = [trial.val_bpb for trial in self.trials if trial.val_bpb is not None]
+        """Mean over the scored trials that count, or None when none was scored."""
+        scores = [trial.val_bpb for trial in self.counted if trial.val_bpb is not None]
         return sum(scores) / len(scores) if scores else None
+
+    @property
+    def pairs(self) -> tuple[tuple[float, float], ...]:
+        """Scores (champion's, candidate's) of the seeds that both were run with."""
+        mine = {trial.seed: trial.val_bpb for trial in self.trials[1:]}
+        found = ((rival.val_bpb, mine.get(rival.seed)) for rival in self.rivals)
+        return tuple((theirs, own) for theirs, own in found if theirs is not None and own is not None)
+
+    @property
+    def gain_bpb(self) -> float | None:
+        """What it gained on the champion by the pairs, bits per byte, more is better; None where there are none."""
+        gains = [theirs - own for theirs, own in self.pairs]
+        return sum(gains) / len(gains) if gains else None
 
     @property
     def hypothesis(self) -> str:
@@ -231,6 +264,9 @@ class Experiment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """One line about an experiment, cheap to list by the ten thousand. Seconds are sums over its trials.
+
+    ``rivals`` are the champion's trials beside it, ``gain_bpb`` what the pairs say; ``replicate_seconds`` is the part
+    of ``total_seconds`` that went to replicates, the champion's among them.
 
     ``patch_sha256`` and ``fingerprint`` are empty for an experiment without a proposal or a verdict on a program.
     ``tokens`` and ``usd`` are what its proposer's provider counted, and charged where the price is known.
@@ -262,3 +298,6 @@ class Summary:
     lesson: str
     tokens: int
     usd: float
+    rivals: int
+    gain_bpb: float | None
+    replicate_seconds: float

@@ -31,6 +31,39 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrialVoided:
+    """A trial does not count, by no fault of its program, and is run again."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """A candidate is too good to be kept before a person has looked at it."""
+
+    experiment: Experiment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldoutSeen:
+    """A champion was scored on the holdout; for people alone. ``left`` looks may still be taken."""
+
+    number: int
+    holdout_bpb: float
+    val_bpb: float
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoiseKnown:
+    """What one run's score varies by over seeds, standard deviation in bits per byte, from so many runs."""
+
+    sigma_bpb: float
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalAwaited:
     """The loop waits for the proposer; nothing trains meanwhile."""
 
@@ -99,6 +132,10 @@ class ProgramRefused:
 Event = (
     PhaseEntered
     | TrialEnded
+    | TrialVoided
+    | Withheld
+    | HoldoutSeen
+    | NoiseKnown
     | ProposalAwaited
     | ProposalMade
     | ProviderCharged

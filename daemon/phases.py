@@ -14,9 +14,26 @@ class IllegalTransition(Exception):  # noqa: N818 - says what was tried, and is 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialStarted:
-    """A trial is about to start with this seed."""
+    """A trial is about to start with this seed, of the champion ``of`` or of the candidate itself."""
 
     seed: int
+    of: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voided:
+    """The trial that was started cannot be compared with others, by no fault of its program: it does not count."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """The holdout was looked at for a champion: bits per byte there. Nobody who proposes may ever read it."""
+
+    holdout_bpb: float
+    val_bpb: float
+    sealed_sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,26 +58,50 @@ class Abandoned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """Too good to be kept before a person has looked at it: it ended without a decision, and waits for one."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
     """Git is in line with the decision; nothing follows."""
 
 
-Value = Usage | Proposal | Verdict | TrialStarted | TrialResult | Outcome | Committed | Interrupted | Abandoned | Lesson
-FINAL = frozenset({Phase.CLOSED, Phase.INTERRUPTED, Phase.ABANDONED})
+Value = (
+    Usage
+    | Proposal
+    | Verdict
+    | TrialStarted
+    | TrialResult
+    | Voided
+    | Outcome
+    | Committed
+    | Interrupted
+    | Abandoned
+    | Quarantined
+    | Lesson
+    | Looked
+)
+FINAL = frozenset({Phase.CLOSED, Phase.INTERRUPTED, Phase.ABANDONED, Phase.QUARANTINED})
 _UNDECIDED = frozenset({Phase.OPENED, Phase.PROPOSED, Phase.CHECKED, Phase.TRAINING, Phase.SCORED})
 
 _AFTER = {
     Usage: frozenset(Phase),  # money is spent whatever became of the experiment
     Lesson: frozenset({Phase.CLOSED}),
+    Looked: frozenset({Phase.CLOSED}),
     Proposal: frozenset({Phase.OPENED}),
     Verdict: frozenset({Phase.PROPOSED}),
     TrialStarted: frozenset({Phase.CHECKED, Phase.SCORED}),
     TrialResult: frozenset({Phase.TRAINING}),
+    Voided: frozenset({Phase.TRAINING}),
     Outcome: frozenset({Phase.CHECKED, Phase.SCORED}),
     Committed: frozenset({Phase.DECIDED}),
     Closed: frozenset({Phase.DECIDED}),
     Interrupted: _UNDECIDED,
     Abandoned: _UNDECIDED,
+    Quarantined: frozenset({Phase.SCORED}),
 }
 
 
@@ -84,7 +125,10 @@ def advance(experiment: Experiment, value: Value | Closed, at: str) -> Experimen
         case TrialStarted():
             return _start(experiment, value)
         case TrialResult():
-            return replace(experiment, trials=(*experiment.trials, value), phase=Phase.SCORED)
+            return _score(experiment, value)
+        case Voided():
+            phase = Phase.SCORED if experiment.trials else Phase.CHECKED
+            return replace(experiment, phase=phase, events=(*experiment.events, f"trial voided: {value.reason}"))
         case Outcome():
             return _decide(experiment, value)
         case Committed():
@@ -93,6 +137,10 @@ def advance(experiment: Experiment, value: Value | Closed, at: str) -> Experimen
             return _end(experiment, Phase.INTERRUPTED, value.reason, at)
         case Abandoned():
             return _end(experiment, Phase.ABANDONED, value.reason, at)
+        case Quarantined():
+            return _end(experiment, Phase.QUARANTINED, value.reason, at)
+        case Looked():
+            return _look(experiment, value)
         case Closed():
             return _close(experiment, value, at)
 
@@ -104,8 +152,26 @@ def _end(experiment: Experiment, phase: Phase, reason: str, at: str) -> Experime
 def _start(experiment: Experiment, value: TrialStarted) -> Experiment:
     if not _allowed(experiment):
         raise _refusal(experiment, value, "its verdict refuses it")
-    events = (*experiment.events, f"trial started with seed {value.seed}")
+    if value.of is not None and (value.of != experiment.champion or not experiment.trials):
+        raise _refusal(experiment, value, f"experiment {value.of} is not the champion it is compared with")
+    whose = f" of champion {value.of}" if value.of is not None else ""
+    events = (*experiment.events, f"trial{whose} started with seed {value.seed}")
     return replace(experiment, phase=Phase.TRAINING, events=events)
+
+
+def _score(experiment: Experiment, value: TrialResult) -> Experiment:
+    if value.of is None:
+        return replace(experiment, trials=(*experiment.trials, value), phase=Phase.SCORED)
+    if value.of != experiment.champion or not experiment.trials:
+        raise _refusal(experiment, value, f"experiment {value.of} is not the champion it is compared with")
+    return replace(experiment, rivals=(*experiment.rivals, value), phase=Phase.SCORED)
+
+
+def _look(experiment: Experiment, value: Looked) -> Experiment:
+    """It changes nothing: whoever is handed an experiment must find no trace of it there."""
+    if experiment.decision is not Decision.KEEP:
+        raise _refusal(experiment, value, "the holdout is for what is kept")
+    return experiment
 
 
 def _decide(experiment: Experiment, value: Outcome) -> Experiment:

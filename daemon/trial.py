@@ -39,10 +39,16 @@ class TrialPlan:
     confirm_below: float | None = None  # bits per byte; what scores better is audited a second time
 
 
+class NotComparable(Exception):  # noqa: N818 - says what the trial is, not that something broke
+    """The host, not the program, made this trial unlike others; it is run again and judged by nobody."""
+
+
 class Executor(Protocol):
     """Where trials run: here and one by one today, on other hosts tomorrow."""
 
-    def run(self, spec: SandboxSpec, listener: Listener) -> TrialResult: ...
+    def run(self, spec: SandboxSpec, listener: Listener) -> TrialResult:
+        """Raises OurFault, NotComparable, or Cancelled when the listener says so."""
+        ...
 
 
 class SerialExecutor:

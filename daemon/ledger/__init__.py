@@ -1,12 +1,23 @@
 """The only user of SQLite: what the lab has done, append-only and hash-chained."""
 
 from daemon.ledger.chain import GENESIS
+from daemon.ledger.holdout import Look
 from daemon.ledger.ledger import Ledger, utc_now
+from daemon.ledger.projection import summarise
 from daemon.ledger.records import MAX_LOG_TAIL
 from daemon.ledger.schema import LedgerBroken, LedgerError
 from daemon.ledger.totals import Totals
 from daemon.model import Summary
-from daemon.phases import Abandoned, Committed, IllegalTransition, Interrupted, TrialStarted
+from daemon.phases import (
+    Abandoned,
+    Committed,
+    IllegalTransition,
+    Interrupted,
+    Looked,
+    Quarantined,
+    TrialStarted,
+    Voided,
+)
 
 __all__ = [
     "GENESIS",
@@ -18,8 +29,13 @@ __all__ = [
     "Ledger",
     "LedgerBroken",
     "LedgerError",
+    "Look",
+    "Looked",
+    "Quarantined",
     "Summary",
     "Totals",
     "TrialStarted",
+    "Voided",
+    "summarise",
     "utc_now",
 ]

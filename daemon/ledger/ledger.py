@@ -18,9 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from daemon.ledger import audit, chain, records, totals
+from daemon.ledger import audit, chain, holdout, records, totals
+from daemon.ledger.holdout import Look
 from daemon.ledger.projection import COLUMNS, row_of, summarise, summary_of
-from daemon.ledger.schema import LedgerBroken, LedgerError, connect
+from daemon.ledger.schema import UNFINISHED, LedgerBroken, LedgerError, connect
 from daemon.ledger.totals import Totals
 from daemon.model import Arena, Decision, Experiment, Phase, Proposal, Summary, UserError
 from daemon.phases import Closed, IllegalTransition, Value, advance
@@ -137,8 +138,13 @@ class Ledger:
         return self.get(numbers[0]) if numbers else None
 
     def unfinished(self) -> list[Experiment]:
-        """Experiments neither closed nor interrupted: what a killed process left."""
-        return [self.get(number) for number in self._numbers("phase NOT IN ('closed', 'interrupted', 'abandoned')", ())]
+        """Experiments that did not come to an end: what a killed process left."""
+        return [self.get(number) for number in self._numbers(UNFINISHED, ())]
+
+    def looks(self) -> list[Look]:
+        """Every look at the holdout, oldest first: for people, never for who proposes."""
+        with self._translated():
+            return holdout.read(self._db)
 
     def program(self, number: int) -> str:
         """The text of program.md that an experiment ran under.
@@ -299,4 +305,5 @@ class Ledger:
 
 def _state(experiment: Experiment) -> tuple[object, ...]:
     """Tells an experiment from its older values, whose phases may be the same."""
-    return experiment.phase, len(experiment.trials), experiment.commit, len(experiment.usages), experiment.lesson == ""
+    lengths = map(len, (experiment.trials, experiment.rivals, experiment.events, experiment.usages))
+    return experiment.phase, *lengths, experiment.commit, experiment.lesson == ""

@@ -25,6 +25,8 @@ _VRAM = "peak_vram_mb"
 def summarise(experiment: Experiment) -> Summary:
     """The line of an experiment; texts are cleaned, numbers that are not finite are left out."""
     trials, outcome, proposal = experiment.trials, experiment.outcome, experiment.proposal
+    ran = (*trials, *experiment.rivals)
+    again = experiment.rivals if experiment.champion is None else (*trials[1:], *experiment.rivals)
     claimed = (trials[-1].claimed or {}) if trials else {}
     return Summary(
         number=experiment.number,
@@ -43,9 +45,9 @@ def summarise(experiment: Experiment) -> Summary:
         trials=len(trials),
         peak_vram_mb=_finite(claimed.get(_VRAM)),
         startup_seconds=_total(trial.startup_seconds for trial in trials),
-        train_wall_seconds=_total(trial.train_wall_seconds for trial in trials),
-        score_seconds=_total(trial.score_seconds for trial in trials),
-        total_seconds=_total(trial.total_seconds for trial in trials),
+        train_wall_seconds=_total(trial.train_wall_seconds for trial in ran),
+        score_seconds=_total(trial.score_seconds for trial in ran),
+        total_seconds=_total(trial.total_seconds for trial in ran),
         base_commit=experiment.base_commit,
         patch_sha256=proposal.patch.sha256 if proposal else "",
         fingerprint=experiment.verdict.fingerprint if experiment.verdict else "",
@@ -53,6 +55,9 @@ def summarise(experiment: Experiment) -> Summary:
         lesson=clean(experiment.lesson, MAX_LESSON_CHARACTERS) if experiment.lesson else "",
         tokens=sum(usage.tokens for usage in experiment.usages),
         usd=_total(usage.usd or 0.0 for usage in experiment.usages),
+        rivals=len(experiment.rivals),
+        gain_bpb=_finite(experiment.gain_bpb),
+        replicate_seconds=_total(trial.total_seconds for trial in again),
     )
 
 

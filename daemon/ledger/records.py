@@ -25,7 +25,17 @@ from daemon.model import (
     TrialStatus,
     Usage,
 )
-from daemon.phases import Abandoned, Closed, Committed, Interrupted, TrialStarted, Value
+from daemon.phases import (
+    Abandoned,
+    Closed,
+    Committed,
+    Interrupted,
+    Looked,
+    Quarantined,
+    TrialStarted,
+    Value,
+    Voided,
+)
 from policies.interface import PLAIN_TRAIN_PY, Finding, Named, Verdict
 
 MAX_LOG_TAIL = 8_000  # characters
@@ -72,7 +82,9 @@ def encode(value: Value | Closed) -> tuple[str, Json]:
         case Verdict():
             return "checked", _verdict(value)
         case TrialStarted():
-            return "trial-started", {"seed": value.seed}
+            return "trial-started", {"seed": value.seed} | _of(value.of)
+        case Voided():
+            return "trial-voided", {"reason": value.reason}
         case TrialResult():
             return "trial-result", _trial(value)
         case Outcome():
@@ -83,6 +95,10 @@ def encode(value: Value | Closed) -> tuple[str, Json]:
             return "interrupted", {"reason": value.reason}
         case Abandoned():
             return "abandoned", {"reason": value.reason}
+        case Quarantined():
+            return "quarantined", {"reason": value.reason}
+        case Looked():
+            return "holdout", {name: _number(number) for name, number in asdict(value).items()}
         case Closed():
             return "closed", {}
 
@@ -103,7 +119,9 @@ def decode(kind: str, payload: Json, blob: ReadBlob) -> Value | Closed:
         case "checked":
             return _read_verdict(payload)
         case "trial-started":
-            return TrialStarted(seed=payload["seed"])
+            return TrialStarted(seed=payload["seed"], of=payload.get("of"))
+        case "trial-voided":
+            return Voided(reason=payload["reason"])
         case "trial-result":
             return _read_trial(payload)
         case "decided":
@@ -114,6 +132,10 @@ def decode(kind: str, payload: Json, blob: ReadBlob) -> Value | Closed:
             return Interrupted(reason=payload["reason"])
         case "abandoned":
             return Abandoned(reason=payload["reason"])
+        case "quarantined":
+            return Quarantined(reason=payload["reason"])
+        case "holdout":
+            return Looked(**_read_numbers(payload))
         case "closed":
             return Closed()
         case _:
@@ -193,7 +215,12 @@ def _trial(value: TrialResult) -> Json:
     payload["status"] = value.status.value
     payload["claimed"] = None if value.claimed is None else _numbers(value.claimed)
     payload["score"] = None if value.score is None else _score(value.score)
-    return payload
+    return payload | _of(value.of)
+
+
+def _of(champion: int | None) -> Json:
+    """Left out for a candidate's own trial, as before there were others."""
+    return {} if champion is None else {"of": champion}
 
 
 def _read_trial(payload: Json) -> TrialResult:
@@ -202,6 +229,7 @@ def _read_trial(payload: Json) -> TrialResult:
         status=TrialStatus(payload["status"]),
         score=None if score is None else _read_score(score),
         claimed=None if claimed is None else _read_numbers(claimed),
+        of=payload.get("of"),
         **{name: payload[name] for name in _PLAIN},
         **{name: _read_number(payload[name]) for name in _FLOATS},
     )

@@ -15,6 +15,9 @@ from daemon.model import OurFault
 BUSY_SECONDS: Final = 10.0
 APPLICATION_ID: Final = 0x61727364  # "arsd": tells our files from other programs' databases
 
+# An experiment in another phase is one that a killed process left.
+UNFINISHED: Final = "phase NOT IN ('closed', 'interrupted', 'abandoned', 'quarantined')"
+
 _EVENTS = """
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY,
@@ -108,6 +111,16 @@ VERSIONS: Final = (
         "DROP INDEX experiments_unfinished",
         "CREATE INDEX experiments_unfinished ON experiments (number) "
         "WHERE phase NOT IN ('closed', 'interrupted', 'abandoned')",
+    ),
+    (
+        "ALTER TABLE experiments ADD COLUMN rivals INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE experiments ADD COLUMN gain_bpb REAL",
+        # Nothing was replicated before, but a baseline's trials, which do not count.
+        "ALTER TABLE experiments ADD COLUMN replicate_seconds REAL NOT NULL DEFAULT 0.0",
+        "DROP INDEX experiments_unfinished",
+        "CREATE INDEX experiments_unfinished ON experiments (number) "
+        "WHERE phase NOT IN ('closed', 'interrupted', 'abandoned', 'quarantined')",
+        "CREATE INDEX events_of_the_holdout ON events (seq) WHERE kind = 'holdout'",
     ),
 )
 

@@ -23,12 +23,18 @@ SELECT total(json_extract(payload, '$.input_tokens')), total(json_extract(payloa
 FROM events WHERE kind = 'usage'
 """
 
+# As the loop counts them: when an experiment closes, or is withheld.
+_SECONDS = """
+SELECT total(total_seconds), total(replicate_seconds) FROM experiments WHERE phase IN ('closed', 'quarantined')
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """Closed experiments by decision and by the rules that refused them, trials by status, tokens and US dollars.
 
-    An experiment that several rules refuse counts once for each. ``usd`` is what is known of the prices.
+    An experiment that several rules refuse counts once for each. ``usd`` is what is known of the prices. Seconds are of
+    trials, those of replicates among them.
     """
 
     decisions: Mapping[Decision, int]
@@ -39,11 +45,14 @@ class Totals:
     cache_write_tokens: int
     output_tokens: int
     usd: float
+    trial_seconds: float
+    replicate_seconds: float
 
 
 def read(db: sqlite3.Connection) -> Totals:
     """Add it up: two passes over the events."""
     tokens = db.execute(_USAGE).fetchone()
+    seconds = db.execute(_SECONDS).fetchone()
     return Totals(
         decisions={Decision(name): count for name, count in db.execute(_DECISIONS)},
         trials={TrialStatus(name): count for name, count in db.execute(_TRIALS)},
@@ -53,4 +62,6 @@ def read(db: sqlite3.Connection) -> Totals:
         cache_write_tokens=int(tokens[2]),
         output_tokens=int(tokens[3]),
         usd=tokens[4],
+        trial_seconds=seconds[0],
+        replicate_seconds=seconds[1],
     )

@@ -51,6 +51,11 @@ class Scores:
         unknown = partial(_unknown, registry)
         self.champion_bpb = unknown("champion_val_bpb", "Validation bits per byte of the arena's champion.")
         self.last_bpb = unknown("last_val_bpb", "Validation bits per byte of the last experiment that was scored.")
+        self.sigma = unknown("noise_sigma_bpb", "Standard deviation of one run's score over seeds, in this arena.")
+        self.holdout_gap = unknown(
+            "holdout_gap_bpb", "Holdout less validation bits per byte of the champion looked at last; for people only."
+        )
+        self.looks_left = unknown("holdout_looks_left", "Looks at the holdout that may still be taken.")
         self.champion_at = unknown("champion_closed_timestamp_seconds", "When the champion was kept, in Unix time.")
         self.champion_age = unknown(
             "champion_age_experiments", "Experiments decided in this arena since the champion was kept."
@@ -71,6 +76,12 @@ class Trials:
         self.rules = frozenset(rules)
         help_text = f"Experiments refused, by rule; one that several rules refuse counts for each; {_LEDGER}."
         self.refusals = count("refusals", help_text, "rule", [*sorted(self.rules), OTHER])
+        self.voids = _plain(registry, "trials_voided", "Trials of this run that the host spoilt; they are run again.")
+        self.withheld = _plain(registry, "withheld", "Candidates of this run that wait for a person: too good.")
+        self.replicates = _plain(
+            registry, "replicate_seconds", f"Seconds that went to replicates, the champion's included, {_LEDGER}."
+        )
+        self.seconds = _plain(registry, "trials_seconds", f"Seconds that went to trials, {_LEDGER}.")
         self.startup = histogram(
             "trial_startup_seconds", "From the start of the container to the release of the data.", STARTUP_BUCKETS
         )
@@ -91,11 +102,8 @@ class Claims:
         self.speed = unknown("claimed_tokens_per_second", f"Training throughput {what}.")
         self.mfu = unknown("claimed_mfu_ratio", f"Model FLOPs utilisation {what}; 0 where the peak is not known.")
         self.memory = unknown("claimed_peak_memory_bytes", f"Peak GPU memory, else memory of the process, {what}.")
-        self.tokens = Counter(
-            "claimed_trained_tokens",
-            "Tokens trained in this run, as the logs of scored trials claim.",
-            namespace=PREFIX,
-            registry=registry,
+        self.tokens = _plain(
+            registry, "claimed_trained_tokens", "Tokens trained in this run, as the logs of scored trials claim."
         )
 
 
@@ -111,11 +119,10 @@ class Provider:
             PROPOSE_BUCKETS,
         )
         self.tokens = count("provider_tokens", f"Tokens that the provider counted, {_LEDGER}.", "kind", TokenKind)
-        self.usd = Counter(
+        self.usd = _plain(
+            registry,
             "provider_cost_usd",
             f"US dollars that the provider costs by its list prices, where they are known, {_LEDGER}.",
-            namespace=PREFIX,
-            registry=registry,
         )
         self.faults = count(
             "faults",
@@ -184,6 +191,10 @@ def _count(registry: CollectorRegistry, name: str, text: str, label: str, values
     for value in values:
         counter.labels(str(value))
     return counter
+
+
+def _plain(registry: CollectorRegistry, name: str, text: str) -> Counter:
+    return Counter(name, text, namespace=PREFIX, registry=registry)
 
 
 def _histogram(registry: CollectorRegistry, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:

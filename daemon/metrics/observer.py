@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from daemon.ledger import Totals
+from daemon.ledger import Totals, summarise
 from daemon.metrics.catalog import OTHER, Catalog, Reload, TokenKind
 from daemon.metrics.phase_clock import IN_A_TRIAL, LoopPhase, PhaseClock, outside_trials
 from daemon.model import Decision, Experiment, Summary, TrialResult, TrialStatus, Usage
@@ -14,6 +14,8 @@ from daemon.observe import (
     Event,
     ExperimentClosed,
     FaultSeen,
+    HoldoutSeen,
+    NoiseKnown,
     Paused,
     PhaseEntered,
     ProgramChanged,
@@ -22,6 +24,8 @@ from daemon.observe import (
     ProposalMade,
     ProviderCharged,
     TrialEnded,
+    TrialVoided,
+    Withheld,
 )
 
 MAX_CLAIM = 1e15  # beyond this a log is boasting, and a sum would never be right again
@@ -48,6 +52,8 @@ class MetricsObserver:
         for kind, tokens in _tokens(totals).items():
             provider.tokens.labels(kind.value).inc(tokens)
         provider.usd.inc(totals.usd)
+        trials.seconds.inc(totals.trial_seconds)
+        trials.replicates.inc(totals.replicate_seconds)
         for row in rows:
             self._stand(row)
 
@@ -58,6 +64,17 @@ class MetricsObserver:
             case TrialEnded():
                 self._enter(LoopPhase.IDLE)
                 self._trial(event.result)
+            case TrialVoided():
+                self._enter(LoopPhase.IDLE)
+                self._catalog.trials.voids.inc()
+            case Withheld():
+                self._catalog.trials.withheld.inc()
+                self._spend(event.experiment)
+            case HoldoutSeen():
+                self._catalog.scores.holdout_gap.set(event.holdout_bpb - event.val_bpb)
+                self._catalog.scores.looks_left.set(event.left)
+            case NoiseKnown():
+                self._catalog.scores.sigma.set(event.sigma_bpb)
             case ExperimentClosed():
                 self._enter(LoopPhase.IDLE)
                 self._closed(event.experiment)
@@ -116,6 +133,7 @@ class MetricsObserver:
         if experiment.decision is None:
             return
         trials.experiments.labels(experiment.decision.value).inc()
+        self._spend(experiment)
         if verdict is not None:
             for rule in {self._rule(finding.rule) for finding in verdict.findings}:
                 trials.refusals.labels(rule).inc()
@@ -136,6 +154,11 @@ class MetricsObserver:
             scores.champion_age.set(0)
         else:
             scores.champion_age.inc()
+
+    def _spend(self, experiment: Experiment) -> None:
+        row = summarise(experiment)
+        self._catalog.trials.seconds.inc(row.total_seconds)
+        self._catalog.trials.replicates.inc(row.replicate_seconds)
 
     def _charge(self, usage: Usage) -> None:
         for kind, tokens in _tokens(usage).items():

@@ -65,8 +65,10 @@ def test_a_ledger_of_the_first_version_is_migrated(path: Path) -> None:
 
 
 def _make_first_version(path: Path) -> None:
-    """Take back what the second version added."""
+    """Take back what later versions added."""
     with sqlite3.connect(path) as db:
-        for column in ("base_commit", "patch_sha256", "fingerprint", "ticket", "lesson", "tokens", "usd"):
+        db.execute("DROP INDEX events_of_the_holdout")
+        second = ("base_commit", "patch_sha256", "fingerprint", "ticket", "lesson", "tokens", "usd")
+        for column in (*second, "rivals", "gain_bpb", "replicate_seconds"):
             db.execute(f"ALTER TABLE experiments DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")

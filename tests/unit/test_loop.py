@@ -12,8 +12,9 @@ from specs import a_spec
 
 from daemon.ahead import Ahead
 from daemon.cost import Caps
-from daemon.decide import Answer, Candidate, Greedy, Keep, Noise, Replicate, Simpler
+from daemon.decide import Answer, Candidate, Greedy, Keep, Noise, Replicate, Rule, Simpler
 from daemon.inbox import Inbox
+from daemon.judging import OneLook
 from daemon.ledger import Ledger
 from daemon.loop import Loop
 from daemon.model import Arena, Decision, Experiment, OurFault, Patch, Phase, Proposal, UserError
@@ -21,7 +22,8 @@ from daemon.observe import Event, ExperimentClosed, FaultSeen, Observers, Recove
 from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed, Proposer
 from daemon.proposing import MAX_INTERRUPTIONS, Source
 from daemon.steering import Steering, When
-from daemon.trial import SerialExecutor, TrialPlan
+from daemon.trial import Executor, SerialExecutor, TrialPlan
+from daemon.trying import Judge, Trying
 from daemon.workspace import Workspace
 from policies.engine import check
 from policies.interface import Finding, Policy, Submission
@@ -33,6 +35,7 @@ ARENA = Arena(
     train_seconds=20.0, clock="release", sandbox="fake",
 )  # fmt: skip
 BASELINE = b"VALUE = 0  # 2.0\n"
+RULE = Greedy(min_gain_bpb=0.01)
 
 
 def file_scoring(bpb: float, note: str = "") -> bytes:
@@ -89,6 +92,7 @@ class Bench:
     lab: Path
     events: list[Event] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
+    plans: list[TrialPlan] = field(default_factory=list)
     steering: Steering = field(default_factory=Steering)
 
     @property
@@ -122,13 +126,14 @@ class Bench:
         proposer: Proposer | None = None,
         arena: Arena = ARENA,
         caps: Caps | None = None,
+        rule: Rule = RULE,
+        judge: Judge | None = None,
+        executor: Executor | None = None,
+        observers: Observers | None = None,
         **changes: object,
     ) -> Loop:
         self.sandbox = FakeSandbox(script)
         self.proposer = proposer or Script(files)
-
-        def plan(trial: TrialPlan) -> SandboxSpec:
-            return a_spec(train_py=trial.train_py, run_id=trial.run_id, seed=trial.seed)
 
         policies: Sequence[Policy] = [AllowAll(), RefuseEvil()]
         loop = Loop(
@@ -150,15 +155,25 @@ class Bench:
                 sleep=self.steering.wait,
             ),
             check=partial(check, rules=policies),
-            executor=SerialExecutor(self.sandbox),
-            plan=plan,
-            rule=Greedy(min_gain_bpb=0.01),
-            train_seed=7,
-            startup_margin_seconds=1.0,
-            observers=Observers([self]),
+            trying=Trying(
+                ledger=ledger,
+                executor=executor or SerialExecutor(self.sandbox),
+                plan=self._plan,
+                judge=judge or OneLook(ledger=ledger, rule=rule),
+                train_seed=7,
+                startup_margin_seconds=1.0,
+                observers=observers or Observers([self]),
+                steering=self.steering,
+            ),
+            observers=observers or Observers([self]),
             steering=self.steering,
         )
+        loop = replace(loop, trying=replace(loop.trying, prepare=loop.source.prepare))
         return replace(loop, **changes)  # type: ignore[arg-type]
+
+    def _plan(self, trial: TrialPlan) -> SandboxSpec:
+        self.plans.append(trial)
+        return a_spec(train_py=trial.train_py, run_id=trial.run_id, seed=trial.seed)
 
 
 @pytest.fixture
@@ -197,17 +212,11 @@ def test_a_night(bench: Bench, ledger: Ledger) -> None:
 
 def test_what_is_simpler_at_an_equal_score_is_kept_and_does_not_lower_the_bar(bench: Bench, ledger: Ledger) -> None:
     long = b"VALUE = 1\nOTHER = [1, 2, 3, 4, 5]\n# 1.5\n"
-    plans: list[TrialPlan] = []
-    loop = bench.loop(ledger, [long, file_scoring(1.504), b"VALUE = 2  # 1.493\n", b"VALUE = 3  # 1.489\n"])
-
-    def plan(trial: TrialPlan) -> SandboxSpec:
-        plans.append(trial)
-        return loop.plan(trial)
-
-    replace(loop, rule=Simpler(rule=loop.rule, equal_bpb=0.005), plan=plan).run(4)
+    files = [long, file_scoring(1.504), b"VALUE = 2  # 1.493\n", b"VALUE = 3  # 1.489\n"]
+    bench.loop(ledger, files, rule=Simpler(rule=RULE, equal_bpb=0.005)).run(4)
     assert decisions(ledger) == [Decision.KEEP] * 3 + [Decision.DISCARD, Decision.KEEP]
     assert "simpler by 10 syntax nodes" in ledger.get(2).outcome.reason  # type: ignore[union-attr]
-    assert [trial.confirm_below for trial in plans] == [None, *map(pytest.approx, (2.005, 1.505, 1.505, 1.505))]
+    assert [trial.confirm_below for trial in bench.plans] == [None, *map(pytest.approx, (2.005, 1.505, 1.505, 1.505))]
 
 
 def test_a_refused_patch_never_reaches_the_sandbox(bench: Bench, ledger: Ledger) -> None:
@@ -349,8 +358,17 @@ class Twice:
 
 def test_a_rule_that_asks_for_replicates_gets_them_on_other_seeds(bench: Bench, ledger: Ledger) -> None:
     bench.loop(ledger, [file_scoring(1.9)], rule=Twice()).run(1)
-    assert [trial.seed for trial in ledger.get(1).trials] == [7, 8, 9]
-    assert ledger.get(1).outcome.reason.startswith("sure after 3")  # type: ignore[union-attr]
+    done = ledger.get(1)
+    assert [trial.seed for trial in done.trials] == [7, 2007, 2008]
+    assert [(rival.of, rival.seed, rival.val_bpb) for rival in done.rivals] == [(0, 2007, 2.0), (0, 2008, 2.0)]
+    assert [spec.seed for spec in bench.sandbox.asked] == [7, 7, 2007, 2007, 2008, 2008]
+    assert [spec.train_py == BASELINE for spec in bench.sandbox.asked] == [True, False, False, True, True, False]
+    assert done.outcome.reason.startswith("sure after 3")  # type: ignore[union-attr]
+    assert done.gain_bpb == pytest.approx(0.1)
+    row = ledger.summaries()[1]
+    assert (row.trials, row.rivals, row.gain_bpb) == (3, 2, pytest.approx(0.1))
+    assert row.total_seconds > row.replicate_seconds > 0
+    ledger.verify()
 
 
 class Killed(BaseException):

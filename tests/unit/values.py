@@ -96,6 +96,9 @@ def summary(number: int, decision: Decision | None, val_bpb: float | None, **cha
         "lesson": "",
         "tokens": 0,
         "usd": 0.0,
+        "rivals": 0,
+        "gain_bpb": None,
+        "replicate_seconds": 0.0,
     }
     return Summary(**(fields | changes))  # type: ignore[arg-type]
 
