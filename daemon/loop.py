@@ -219,7 +219,7 @@ class Loop:
             answer = decide(self._to_beat(champion), experiment.trials, None, self.rule, saved)
             if not isinstance(answer, Replicate):
                 return experiment, outcome_of(answer)
-            wanted = answer.runs
+            wanted = answer.pairs
 
     def _one_trial(self, experiment: Experiment, champion: Experiment | None) -> Experiment:
         assert experiment.proposal is not None  # noqa: S101 - the ledger admits no trial without one
