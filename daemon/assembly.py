@@ -5,16 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from daemon import results, selfcheck
+from daemon import judging, results, selfcheck
 from daemon.ahead import Ahead
+from daemon.approval import approved
 from daemon.checker import Checker
 from daemon.checking import policy_text
 from daemon.cost import Caps
 from daemon.credentials import KeySource
-from daemon.decide import Greedy, Rule, Simpler
-from daemon.judging import OneLook
+from daemon.demotion import Corrections
+from daemon.evidence import Evidence, NoiseTeller
 from daemon.lab import Lab
 from daemon.lab_desk import desk_of
 from daemon.ledger import Ledger
@@ -24,7 +25,6 @@ from daemon.observe import Event, ExperimentClosed, Observer, Observers, Program
 from daemon.program_watch import ProgramWatch
 from daemon.proposers import interface as proposers
 from daemon.proposing import Source
-from daemon.sections import DecideSettings
 from daemon.steering import Steering
 from daemon.text import clean
 from daemon.trial import SerialExecutor
@@ -78,8 +78,12 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
             _observed(lab, [*watching, ResultsFile(lab, ledger), *measuring]) as (observers, watch),
             Checker(policy_text(lab)) as checker,
         ):
+            evidence = Evidence(ledger, lab.arena.fingerprint)
+            observers.join(NoiseTeller(evidence, observers.notify))
             source = _source(lab, ledger, reader, observers, steering, watch, checker, keys)
-            loop = _loop(lab, ledger, observers, steering, source, checker)
+            if lab.settings.decide.rule == "replicated":
+                source = replace(source, corrections=Corrections(ledger=ledger, evidence=evidence).next)
+            loop = _loop(lab, ledger, observers, steering, source, checker, evidence)
             loop.recover(lab.wall.sandbox.reap(lab.id))
             try:
                 yield Assembled(loop=loop, watch=watch)
@@ -100,7 +104,15 @@ def _observed(lab: Lab, watching: Sequence[Observer]) -> Iterator[tuple[Observer
         yield observers, watch
 
 
-def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, source: Source, checker: Checker) -> Loop:
+def _loop(
+    lab: Lab,
+    ledger: Ledger,
+    observers: Observers,
+    steering: Steering,
+    source: Source,
+    checker: Checker,
+    evidence: Evidence,
+) -> Loop:
     settings = lab.settings
     return Loop(
         arena=lab.arena,
@@ -112,7 +124,7 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, so
             ledger=ledger,
             executor=SerialExecutor(lab.wall.sandbox),
             plan=lab.spec,
-            judge=OneLook(ledger=ledger, rule=_rule(settings.decide)),
+            judge=judging.judge_of(settings.decide, ledger, evidence, approved(lab.state)),
             train_seed=settings.decide.train_seed,
             startup_margin_seconds=settings.time.startup_margin_seconds,
             observers=observers,
@@ -141,11 +153,6 @@ def _check_health(lab: Lab) -> None:
         raise OurFault(
             f"only {free >> 20} MiB are free on the disk of {lab.state}; an experiment needs {MIN_FREE_BYTES >> 20}"
         )
-
-
-def _rule(settings: DecideSettings) -> Rule:
-    greedy = Greedy(min_gain_bpb=settings.min_gain_bpb)
-    return Simpler(rule=greedy, equal_bpb=settings.equal_bpb) if settings.simpler else greedy
 
 
 def _source(
@@ -180,5 +187,11 @@ def _source(
         observers=observers,
         cancel=steering.stops_now,
         sleep=steering.wait,
-        desk=desk_of(lab, checker, arena=lab.arena.fingerprint, program=watch.current),
+        desk=desk_of(
+            lab,
+            checker,
+            arena=lab.arena.fingerprint,
+            program=watch.current,
+            noise=Evidence(reader, lab.arena.fingerprint).noise,
+        ),
     )

@@ -15,6 +15,7 @@ from daemon.observe import (
     Event,
     ExperimentClosed,
     FaultSeen,
+    Notice,
     Paused,
     PhaseEntered,
     ProgramChanged,
@@ -75,6 +76,8 @@ class ConsoleObserver:
                 self._leave()
                 text = f"#{event.number}  void: {clean(event.reason, 300)}; the trial is run again"
                 self._console.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
+            case Notice():
+                self._console.print(f"[yellow]{escape(clean(event.message, 500))}[/]", soft_wrap=True)
             case Withheld():
                 self._leave()
                 self._console.print(_withheld(event), soft_wrap=True)

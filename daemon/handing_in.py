@@ -38,7 +38,7 @@ def wait(lab: Lab, ticket: str, seconds: float, stop: Callable[[], bool] = lambd
         waits = any(slip.ticket == ticket for slip in lab.inbox.waiting())  # it leaves only for the ledger
         with lab.ledger() as ledger:
             number = ledger.ticket(ticket)
-            if number is not None and ledger.get(number).phase is Phase.CLOSED:
+            if number is not None and ledger.get(number).phase in (Phase.CLOSED, Phase.QUARANTINED):
                 return number
         if number is None and not waits:
             raise UserError(f"no patch with the ticket {ticket} waits or was tried in this lab")

@@ -12,6 +12,7 @@ from daemon.observe import (
     FaultSeen,
     HoldoutSeen,
     NoiseKnown,
+    Notice,
     Paused,
     PhaseEntered,
     ProgramChanged,
@@ -63,6 +64,8 @@ class JournalObserver:
             case Withheld():
                 held = event.experiment
                 facts = {"withheld": held.number, "val_bpb": held.val_bpb, "gain_bpb": held.gain_bpb}
+            case Notice():
+                facts = {"message": clean(event.message, 500)}
             case NoiseKnown():
                 facts = {"sigma_bpb": event.sigma_bpb, "runs": event.runs}
             case HoldoutSeen():

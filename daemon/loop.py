@@ -47,6 +47,7 @@ class Loop:
     observers: Observers
     steering: Steering
     healthy: Callable[[], None] = lambda: None
+    kept: Callable[[Experiment], None] = lambda _champion: None
 
     def run(self, experiments: int, stop_after: Callable[[], int | None] = lambda: None) -> int:
         """Run a baseline if this arena has none, then up to ``experiments`` steps; returns how many were decided.
@@ -188,7 +189,10 @@ class Loop:
         if isinstance(end, Quarantined):
             self.observers.notify(Withheld(experiment=experiment))
             return experiment
-        return self._finish(experiment, champion)
+        experiment = self._finish(experiment, champion)
+        if experiment.decision is Decision.KEEP:
+            self.kept(experiment)
+        return experiment
 
     def _finish(self, experiment: Experiment, champion: Experiment | None = None) -> Experiment:
         """Bring git in line with a decision that is on the ledger; every part of it may be repeated."""

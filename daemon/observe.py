@@ -56,6 +56,13 @@ class HoldoutSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that people should know, and that stops nothing."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseKnown:
     """What one run's score varies by over seeds, standard deviation in bits per byte, from so many runs."""
 
@@ -136,6 +143,7 @@ Event = (
     | Withheld
     | HoldoutSeen
     | NoiseKnown
+    | Notice
     | ProposalAwaited
     | ProposalMade
     | ProviderCharged
@@ -158,7 +166,11 @@ class Observers:
     """Tells everybody; one that fails is logged and told again next time."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = tuple(observers)
+        self._observers = list(observers)
+
+    def join(self, observer: Observer) -> None:
+        """Tell one more, from now on."""
+        self._observers.append(observer)
 
     def notify(self, event: Event) -> None:
         for observer in self._observers:

@@ -47,6 +47,7 @@ class Source:
     cancel: Callable[[], bool]
     sleep: Callable[[float], bool]
     desk: Desk | None = None
+    corrections: Callable[[Experiment], Proposal | None] = lambda _champion: None
 
     def next(self, champion: Experiment) -> Next:
         """What to pursue now.
@@ -56,7 +57,8 @@ class Source:
             OurFault: the provider cannot be reached, or gave nothing usable several times in a row.
             Cancelled: told to stop.
         """
-        return self._interrupted(champion) or self._submitted(champion) or self._asked(champion)
+        waiting = self._interrupted(champion) or self._correcting(champion) or self._submitted(champion)
+        return waiting or self._asked(champion)
 
     def prepare(self, champion: Experiment, running: Experiment) -> None:
         """Begin with the proposal after ``running``, where that is not pointless."""
@@ -79,6 +81,11 @@ class Source:
         if _interruptions(self._rows())[patch.sha256] >= MAX_INTERRUPTIONS:
             return None
         return Next(proposal=latest.proposal, program=self.program())
+
+    def _correcting(self, champion: Experiment) -> Next | None:
+        """What follows from runs that contradict a keep comes before anything new."""
+        proposal = self.corrections(champion)
+        return Next(proposal=proposal, program=self.program()) if proposal is not None else None
 
     def _submitted(self, champion: Experiment) -> Next | None:
         assert champion.commit is not None  # noqa: S101 - a champion is closed, so it was committed
@@ -156,7 +163,7 @@ class Source:
         given_up = {sha256 for sha256, times in _interruptions(rows).items() if times >= MAX_INTERRUPTIONS}
         wanted = []
         for row in rows:
-            if row.phase in (Phase.CLOSED, Phase.ABANDONED) or row.patch_sha256 in given_up:
+            if row.phase in (Phase.CLOSED, Phase.ABANDONED, Phase.QUARANTINED) or row.patch_sha256 in given_up:
                 wanted.append(row.number)
                 given_up.discard(row.patch_sha256)
         return [self.reader.get(number) for number in wanted]

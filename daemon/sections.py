@@ -107,11 +107,23 @@ class MetricsSettings(Section):
 class DecideSettings(Section):
     """What is kept."""
 
-    rule: Literal["greedy"] = "greedy"
+    rule: Literal["replicated", "greedy"] = "replicated"
     min_gain_bpb: Annotated[float, Field(ge=0)] = 0.0
+    baseline_runs: Annotated[int, Field(ge=1, le=100)] = 5
+    promising_sigmas: Annotated[float, Field(ge=0, le=10)] = 1.0
+    max_pairs: Annotated[int, Field(ge=1, le=50)] = 6
+    false_keeps: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    replicate_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    suspicious_factor: Annotated[float, Field(ge=1)] = 5.0
     simpler: bool = True
     equal_bpb: Annotated[float, Field(ge=0)] = 0.0
     train_seed: Annotated[int, Field(ge=0, lt=2**31)] = 1337
+
+
+class HoldoutSettings(Section):
+    """How often people may see what a champion scores where nobody selects."""
+
+    looks: Annotated[int, Field(ge=0, le=10_000)] = 25
 
 
 class ControlSettings(Section):

@@ -17,6 +17,7 @@ from daemon.sections import (
     CostSettings,
     DataSettings,
     DecideSettings,
+    HoldoutSettings,
     MetricsSettings,
     ProposerSettings,
     RefereeSettings,
@@ -41,6 +42,7 @@ class Settings(Section):
     proposer: ProposerSettings = ProposerSettings()
     cost: CostSettings = CostSettings()
     decide: DecideSettings = DecideSettings()
+    holdout: HoldoutSettings = HoldoutSettings()
     control: ControlSettings = ControlSettings()
     metrics: MetricsSettings = MetricsSettings()
 
@@ -125,6 +127,7 @@ _DEFAULTS: dict[str, dict[str, object]] = {
         "pids": 256,
         "audit_rows": 400,
         "confirm_rows": 2000,
+        "baseline_runs": 3,
         "min_gain_bpb": 0.005,
         "equal_bpb": 0.005,
     },
@@ -141,6 +144,7 @@ _DEFAULTS: dict[str, dict[str, object]] = {
         "pids": 512,
         "audit_rows": 2048,
         "confirm_rows": 16384,
+        "baseline_runs": 5,
         "min_gain_bpb": 0.0005,
         "equal_bpb": 0.0005,
     },

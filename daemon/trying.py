@@ -32,8 +32,8 @@ class Judge(Protocol):
         """Every trial of ``experiment`` ended well; ``champion`` is None for a baseline."""
         ...
 
-    def reach(self, champion: Experiment | None) -> float | None:
-        """Scores below this could lead to a keep; the referee then looks a second time."""
+    def reach(self, experiment: Experiment, champion: Experiment | None) -> float | None:
+        """A score of the next trial below this could lead to a keep; the referee then looks a second time."""
         ...
 
 
@@ -76,7 +76,7 @@ class Trying:
                 return experiment, outcome_of(trial)
             answer = self.judge.answer(experiment, champion)
             while isinstance(answer, Replicate) and champion is not None:
-                experiment, end = self._pairs(experiment, champion, answer.runs)
+                experiment, end = self._pairs(experiment, champion, answer.pairs)
                 if end is not None:
                     return experiment, end
                 answer = self.judge.answer(experiment, champion)
@@ -151,10 +151,10 @@ class Trying:
         rows = self.ledger.summaries(arena=experiment.arena)
         return TrialPlan(
             train_py=train_py,
-            run_id=f"{experiment.number:05d}-{len(experiment.events)}",
+            run_id=_run_id(experiment, started.of),
             seed=started.seed,
             free_startup_seconds=None if champion is None else free_startup_seconds(rows, self.startup_margin_seconds),
-            confirm_below=self.judge.reach(champion) if started.of is None else None,
+            confirm_below=self.judge.reach(experiment, champion) if started.of is None else None,
         )
 
     def _listener(self, experiment: Experiment, champion: Experiment | None) -> Listener:
@@ -166,6 +166,12 @@ class Trying:
             )
 
         return Listener(on_phase=on_phase, cancel=lambda: self.steering.abandons() is not None)
+
+
+def _run_id(experiment: Experiment, of: int | None) -> str:
+    """Unique in the lab; a rival's tells whose program it is."""
+    name = f"{experiment.number:05d}-{len(experiment.events)}"
+    return name if of is None else f"{name}-of-{of}"
 
 
 def _no_rival(experiment: Experiment) -> Outcome | None:

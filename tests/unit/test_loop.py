@@ -12,7 +12,7 @@ from specs import a_spec
 
 from daemon.ahead import Ahead
 from daemon.cost import Caps
-from daemon.decide import Answer, Candidate, Greedy, Keep, Noise, Replicate, Rule, Simpler
+from daemon.decide import Answer, Greedy, Keep, Noise, Replicate, Rule, Simpler, Standing
 from daemon.inbox import Inbox
 from daemon.judging import OneLook
 from daemon.ledger import Ledger
@@ -348,11 +348,11 @@ def test_an_observer_that_fails_stops_nothing(bench: Bench, ledger: Ledger) -> N
 class Twice:
     """A rule that wants a second run before it answers."""
 
-    def judge(self, champion_bpb: float, candidate: Candidate, noise: Noise | None) -> Answer:
-        runs = candidate.runs
-        return Replicate(runs=2, reason="not sure") if runs == 1 else Keep(reason=f"sure after {runs}")
+    def judge(self, standing: Standing) -> Answer:
+        runs = standing.candidate.runs
+        return Replicate(pairs=2, reason="not sure") if runs == 1 else Keep(reason=f"sure after {runs}")
 
-    def reach(self, champion_bpb: float) -> float:
+    def reach(self, champion_bpb: float, noise: Noise | None = None) -> float:
         return champion_bpb
 
 

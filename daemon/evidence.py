@@ -1,0 +1,252 @@
+"""What a lab's ledger holds on noise, replicates and earlier tests, for who judges a candidate.
+
+A program is told by its sha256: an experiment that brings an old program back adds to what is known of that one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from daemon.decide import (
+    Control,
+    Noise,
+    Pair,
+    Tested,
+    audited_bpb,
+    champion_estimate,
+    estimate,
+    is_demoted,
+    spread,
+)
+from daemon.ledger import Ledger
+from daemon.model import Decision, Experiment, Phase, Summary, TrialResult
+from daemon.observe import Event, ExperimentClosed, NoiseKnown, Notice
+
+DEMOTION_LEVEL = 0.01  # the chance that a keep which is no worse than its ancestor is ever demoted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """One experiment as evidence. ``program`` and ``rival`` are sha256; scores are audited, in bits per byte."""
+
+    number: int
+    champion: int | None
+    program: str
+    rival: str
+    runs: Sequence[float]
+    rival_runs: Sequence[float]
+    pairs: Sequence[Pair]
+    kept: bool
+    judged: bool
+
+    @property
+    def gain(self) -> float:
+        return fmean(pair.gain for pair in self.pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """Seconds of trials in this arena, those of replicates among them, and of one trial on average."""
+
+    seconds: float
+    replicate_seconds: float
+    trial_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contradiction:
+    """A champion that later runs show to be worse than a program it descends from."""
+
+    champion: int
+    ancestor: int
+    loss_bpb: float
+    runs: int
+
+    @property
+    def sentence(self) -> str:
+        """For the ledger and for the commit."""
+        return (
+            f"#{self.champion} is demoted, and #{self.ancestor} comes back: over {self.runs} runs since it was kept "
+            f"#{self.champion} was worse by {self.loss_bpb:.6f} bits per byte (error {DEMOTION_LEVEL:g})"
+        )
+
+
+class Evidence:
+    """Reads each experiment that ended once. For one thread and one arena."""
+
+    def __init__(self, ledger: Ledger, arena: str) -> None:
+        self._ledger = ledger
+        self._arena = arena
+        self._past: dict[int, Past] = {}
+        self._plain: set[int] = set()  # ended, and with nothing to tell
+
+    def fresh(self, experiment: Experiment) -> list[float]:
+        """A candidate's scores on seeds that it was not chosen by."""
+        return _finite(experiment.trials[1:])
+
+    def baseline(self, champion: Experiment) -> Sequence[float]:
+        """The scores of the program that a champion descends from."""
+        lineage = self._lineage(champion)
+        return self._runs()[lineage[0].program] if lineage else ()
+
+    def noise(self, experiment: Experiment | None = None) -> Noise | None:
+        """Of one run, from every program that ran more than once, the present test's among them."""
+        return estimate(list(self._runs(experiment).values()))
+
+    def estimates(self, champion: Experiment, noise: Noise | None) -> list[float]:
+        """What each champion since the baseline scores, without the luck that made it one; the last is ``champion``.
+
+        Where nothing is known of the noise, the means of their runs.
+        """
+        runs = self._runs()
+        lineage = [runs[past.program] for past in self._lineage(champion)]
+        if noise is None:
+            return [fmean(scores) for scores in lineage]
+        gains = spread([past.pairs[0].gain for past in self._tests()], noise)
+        return [champion_estimate(lineage[: end + 1], noise, gains).bpb for end in range(len(lineage))]
+
+    def tests(self, control: Control) -> list[Tested]:
+        """Every test that came to an end, in order, with the level that it could spend."""
+        done: list[Tested] = []
+        for past in self._tests():
+            done.append(Tested(level=control.level(done), kept=past.kept))
+        return done
+
+    def replicated_gains(self) -> list[float]:
+        """What the keeps gained by their pairs, bits per byte."""
+        return [past.gain for past in self._tests() if past.kept]
+
+    def spent(self) -> Spending:
+        rows = self._ledger.summaries(arena=self._arena)
+        seconds, trials = sum(row.total_seconds for row in rows), sum(row.trials + row.rivals for row in rows)
+        return Spending(
+            seconds=seconds,
+            replicate_seconds=sum(row.replicate_seconds for row in rows),
+            trial_seconds=max(seconds / trials if trials else 0.0, 1e-3),
+        )
+
+    def contradiction(self, champion: Experiment) -> Contradiction | None:
+        """Whether runs since the keep say that ``champion`` is worse than one it descends from; the best such."""
+        lineage, noise, runs = self._lineage(champion), self.noise(), self._runs()
+        if noise is None or len(lineage) < 2:
+            return None
+        later = [bpb for past in self._all() if past.rival == lineage[-1].program for bpb in past.rival_runs]
+        better = [
+            past for past in lineage[:-1] if is_demoted(runs[past.program], later, noise, DEMOTION_LEVEL / len(lineage))
+        ]
+        if not better:
+            return None
+        best = min(better, key=lambda past: fmean(runs[past.program]))
+        loss = fmean(later) - fmean(runs[best.program])
+        return Contradiction(champion=champion.number, ancestor=best.number, loss_bpb=loss, runs=len(later))
+
+    def program_of(self, number: int) -> str:
+        """The sha256 of a kept experiment's train.py."""
+        return self._known()[number].program
+
+    def undone(self, champion: Experiment) -> list[int]:
+        """The keeps that fell when the program of ``champion`` came back, oldest first; none where it is a new one."""
+        *before, last = self._keeps(champion)
+        earlier = [past.program for past in before]
+        if last.program not in earlier:
+            return []
+        at = len(earlier) - 1 - earlier[::-1].index(last.program)
+        return [past.number for past in before[at + 1 :]]
+
+    def _keeps(self, champion: Experiment) -> list[Past]:
+        """Every keep from the baseline to ``champion``."""
+        known, chain = self._known(), []
+        at: int | None = champion.number
+        while at is not None and at in known:
+            chain.append(known[at])
+            at = known[at].champion
+        return chain[::-1]
+
+    def _lineage(self, champion: Experiment) -> list[Past]:
+        """The keeps that ``champion`` stands on; where a program came back, what had come after it is left out."""
+        found: list[Past] = []
+        for past in self._keeps(champion):
+            earlier = [other.program for other in found]
+            found = found[: earlier.index(past.program)] if past.program in earlier else found
+            found.append(past)
+        return found
+
+    def _tests(self) -> list[Past]:
+        return [past for past in self._all() if past.pairs and past.judged]
+
+    def _runs(self, present: Experiment | None = None) -> dict[str, list[float]]:
+        """Every score of every program, by sha256, but for those that a candidate was looked at for."""
+        runs: dict[str, list[float]] = defaultdict(list)
+        for past in [*self._all(), *([_past_of(present, self._known())] if present else [])]:
+            runs[past.program] += past.runs
+            runs[past.rival] += past.rival_runs
+        return runs
+
+    def _all(self) -> Iterable[Past]:
+        return self._known().values()
+
+    def _known(self) -> Mapping[int, Past]:
+        for row in self._ledger.summaries(arena=self._arena):
+            if row.number in self._past or row.number in self._plain or not _ended(row):
+                continue
+            if row.trials > 1 or row.rivals or row.decision is Decision.KEEP:
+                self._past[row.number] = _past_of(self._ledger.get(row.number), self._past)
+            else:
+                self._plain.add(row.number)
+        return self._past
+
+
+class NoiseTeller:
+    """An observer that tells the others what is known of the noise, and once when it is not one noise."""
+
+    def __init__(self, evidence: Evidence, tell: Callable[[Event], None]) -> None:
+        self._evidence = evidence
+        self._tell = tell
+        self._warned = False
+
+    def notify(self, event: Event) -> None:
+        if not isinstance(event, ExperimentClosed) or (noise := self._evidence.noise()) is None:
+            return
+        self._tell(NoiseKnown(sigma_bpb=noise.sigma_bpb, runs=noise.runs))
+        if noise.heteroscedastic and not self._warned:
+            self._warned = True
+            self._tell(
+                Notice(
+                    message=f"programs of this arena do not vary alike over seeds ({noise.test}): one σ for all of "
+                    "them is a rough measure, and a gain of a lively program deserves another look"
+                )
+            )
+
+
+def pairs_of(experiment: Experiment) -> list[Pair]:
+    """Audited scores of champion and candidate on each seed that both were run on."""
+    mine = {trial.seed: trial for trial in experiment.trials[1:]}
+    both = [(rival, mine[rival.seed]) for rival in experiment.rivals if rival.seed in mine]
+    scores = [(audited_bpb([rival]), audited_bpb([own])) for rival, own in both]
+    return [Pair(champion_bpb=a, candidate_bpb=b) for a, b in scores if a is not None and b is not None]
+
+
+def _past_of(experiment: Experiment, known: Mapping[int, Past]) -> Past:
+    champion = known.get(experiment.champion) if experiment.champion is not None else None
+    return Past(
+        number=experiment.number,
+        champion=experiment.champion,
+        program=experiment.proposal.patch.sha256 if experiment.proposal else "",
+        rival=champion.program if champion else "",
+        runs=_finite(experiment.counted),
+        rival_runs=_finite(experiment.rivals),
+        pairs=pairs_of(experiment),
+        kept=experiment.decision is Decision.KEEP,
+        judged=experiment.decision is not None,
+    )
+
+
+def _finite(trials: Iterable[TrialResult]) -> list[float]:
+    return [bpb for trial in trials if (bpb := audited_bpb([trial])) is not None]
+
+
+def _ended(row: Summary) -> bool:
+    return row.phase in (Phase.CLOSED, Phase.QUARANTINED)
