@@ -69,23 +69,20 @@ class Contradiction:
     def sentence(self) -> str:
         """For the ledger and for the commit."""
         return (
-            f"#{self.champion} is demoted, and #{self.ancestor} comes back: over {self.runs} runs since it was kept "
-            f"#{self.champion} was worse by {self.loss_bpb:.6f} bits per byte (error {DEMOTION_LEVEL:g})"
+            f"#{self.champion} is demoted, and #{self.ancestor} comes back: over {self.runs} {'run' if self.runs == 1 else 'runs'} since it was "
+            f"kept #{self.champion} was worse by {self.loss_bpb:.6f} bits per byte (error {DEMOTION_LEVEL:g})"
         )
 
 
 class Evidence:
-    """Reads each experiment that ended once. For one thread and one arena."""
+    """Reads each experiment that ended once. For one thread and one arena; ``rows`` leaves out all but these."""
 
-    def __init__(self, ledger: Ledger, arena: str) -> None:
+    def __init__(self, ledger: Ledger, arena: str, rows: Sequence[Summary] | None = None) -> None:
         self._ledger = ledger
         self._arena = arena
+        self._rows = rows
         self._past: dict[int, Past] = {}
         self._plain: set[int] = set()  # ended, and with nothing to tell
-
-    def fresh(self, experiment: Experiment) -> list[float]:
-        """A candidate's scores on seeds that it was not chosen by."""
-        return _finite(experiment.trials[1:])
 
     def baseline(self, champion: Experiment) -> Sequence[float]:
         """The scores of the program that a champion descends from."""
@@ -93,8 +90,17 @@ class Evidence:
         return self._runs()[lineage[0].program] if lineage else ()
 
     def noise(self, experiment: Experiment | None = None) -> Noise | None:
-        """Of one run, from every program that ran more than once, the present test's among them."""
-        return estimate(list(self._runs(experiment).values()))
+        """Of one run, from every program that ran more than once, the present test's among them.
+
+        What a program scored when it was kept and what it scored as champion are two groups: the first was lucky, and
+        the difference is no noise.
+        """
+        own: dict[str, list[float]] = defaultdict(list)
+        later: dict[str, list[float]] = defaultdict(list)
+        for past in self._with(experiment):
+            own[past.program] += past.runs
+            later[past.rival] += past.rival_runs
+        return estimate([*own.values(), *later.values()])
 
     def estimates(self, champion: Experiment, noise: Noise | None) -> list[float]:
         """What each champion since the baseline scores, without the luck that made it one; the last is ``champion``.
@@ -177,19 +183,22 @@ class Evidence:
     def _tests(self) -> list[Past]:
         return [past for past in self._all() if past.pairs and past.judged]
 
-    def _runs(self, present: Experiment | None = None) -> dict[str, list[float]]:
+    def _runs(self) -> dict[str, list[float]]:
         """Every score of every program, by sha256, but for those that a candidate was looked at for."""
         runs: dict[str, list[float]] = defaultdict(list)
-        for past in [*self._all(), *([_past_of(present, self._known())] if present else [])]:
+        for past in self._all():
             runs[past.program] += past.runs
             runs[past.rival] += past.rival_runs
         return runs
+
+    def _with(self, present: Experiment | None) -> Iterable[Past]:
+        return [*self._all(), *([_past_of(present, self._known())] if present else [])]
 
     def _all(self) -> Iterable[Past]:
         return self._known().values()
 
     def _known(self) -> Mapping[int, Past]:
-        for row in self._ledger.summaries(arena=self._arena):
+        for row in self._ledger.summaries(arena=self._arena) if self._rows is None else self._rows:
             if row.number in self._past or row.number in self._plain or not _ended(row):
                 continue
             if row.trials > 1 or row.rivals or row.decision is Decision.KEEP:
@@ -235,16 +244,17 @@ def _past_of(experiment: Experiment, known: Mapping[int, Past]) -> Past:
         number=experiment.number,
         champion=experiment.champion,
         program=experiment.proposal.patch.sha256 if experiment.proposal else "",
-        rival=champion.program if champion else "",
-        runs=_finite(experiment.counted),
-        rival_runs=_finite(experiment.rivals),
+        rival=champion.program if champion else f"#{experiment.champion}",
+        runs=scores_of(experiment.counted),
+        rival_runs=scores_of(experiment.rivals),
         pairs=pairs_of(experiment),
         kept=experiment.decision is Decision.KEEP,
         judged=experiment.decision is not None,
     )
 
 
-def _finite(trials: Iterable[TrialResult]) -> list[float]:
+def scores_of(trials: Iterable[TrialResult]) -> list[float]:
+    """Audited, bits per byte, of those that have one."""
     return [bpb for trial in trials if (bpb := audited_bpb([trial])) is not None]
 
 

@@ -23,7 +23,7 @@ from daemon.decide import (
     to_beat,
     too_good,
 )
-from daemon.evidence import Evidence, pairs_of
+from daemon.evidence import Evidence, pairs_of, scores_of
 from daemon.ledger import Ledger, Quarantined
 from daemon.model import Experiment
 from daemon.sections import DecideSettings
@@ -81,7 +81,7 @@ class ByReplicates:
         evidence = self.evidence
         if (found := evidence.contradiction(champion)) and _program(experiment) == evidence.program_of(found.ancestor):
             return Keep(reason=found.sentence)
-        if ignores_seed(evidence.fresh(experiment), evidence.baseline(champion)):
+        if ignores_seed(scores_of(experiment.trials), evidence.baseline(champion)):
             return Discard(
                 reason="its scores on different seeds are the same to the last bit where the baseline's differ: it "
                 "ignores AUTORESEARCH_SEED, so luck cannot be told from gain"

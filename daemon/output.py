@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -12,15 +12,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from daemon import control, cost
+from daemon.decide import Noise
+from daemon.evidence import Evidence
 from daemon.lab import Lab
 from daemon.ledger import Ledger
-from daemon.model import Experiment, TrialResult
+from daemon.model import Experiment, Summary, TrialResult
 from daemon.table import one_line, table
 from daemon.text import clean
 from daemon.trial import LOG_TAIL_CHARACTERS
 
 LOG_CHARACTERS = 4000
 MAX_REASON_CHARACTERS = 600
+MAX_TOLD = 200
 
 
 def status(lab: Lab, console: Console, *, as_json: bool) -> None:
@@ -28,6 +31,7 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
     with lab.ledger() as ledger:
         rows = ledger.summaries()
         champion = _champion(ledger)
+        noise = _noise(ledger, rows)
     account = cost.spent(rows, datetime.now(UTC).strftime("%Y-%m-%d"))
     waiting = sum(1 for _ in lab.inbox.waiting())
     now = control.situation(lab.control_socket)
@@ -37,6 +41,7 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
                 "lab": str(lab.directory),
                 "branch": f"autoresearch/{lab.settings.tag}",
                 "champion": _facts(champion) if champion else None,
+                "noise": asdict(noise) if noise else None,
                 "cost": asdict(account),
                 "waiting": waiting,
                 "now": now,
@@ -65,6 +70,9 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
         console.print(
             f"\nchampion #{champion.number}: val_bpb [bold]{champion.val_bpb:.6f}[/] ({where})", soft_wrap=True
         )
+    if noise is not None:
+        about = "; programs differ in it" if noise.heteroscedastic else ""
+        console.print(f"one run varies by σ = {noise.sigma_bpb:.5f} ({noise.runs} runs{about})", highlight=False)
     if account.tokens:
         console.print(_account(account), highlight=False, soft_wrap=True)
     if waiting:
@@ -90,6 +98,12 @@ def _account(account: cost.Spent) -> str:
     if account.usd_per_gain is not None:
         parts.append(f"{account.usd_per_gain:.2f} USD per 0.01 bits per byte gained")
     return "; ".join(parts)
+
+
+def _noise(ledger: Ledger, rows: Sequence[Summary]) -> Noise | None:
+    """From the newest programs that ran more than once: enough to know it by, and soon read."""
+    told = [row for row in rows if rows and row.arena == rows[-1].arena and (row.trials > 1 or row.rivals)]
+    return Evidence(ledger, rows[-1].arena, told[-MAX_TOLD:]).noise() if told else None
 
 
 def _champion(ledger: Ledger) -> Experiment | None:
@@ -124,6 +138,24 @@ def show(lab: Lab, number: int, console: Console, *, as_json: bool) -> None:
     if experiment.trials and experiment.trials[-1].log_tail:
         console.rule("end of the log (claimed by train.py, believed by nobody)", align="left")
         console.print(_end_of_log(experiment.trials[-1]), highlight=False)
+
+
+def holdout(lab: Lab, console: Console, *, as_json: bool) -> None:
+    """The looks, oldest first."""
+    with lab.ledger() as ledger:
+        looks = ledger.looks()
+    most = lab.settings.holdout.looks
+    if as_json:
+        print_json({"looks": [{**asdict(look), "gap_bpb": look.gap_bpb} for look in looks], "allowed": most})
+        return
+    for look in looks:
+        console.print(
+            f"#{look.number:<5d} {look.at}  holdout {look.holdout_bpb:.6f}  val {look.val_bpb:.6f}  "
+            f"gap {look.gap_bpb:+.6f}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    console.print(f"{len(looks)} of {most} looks are spent; nobody who proposes ever sees one", soft_wrap=True)
 
 
 def program(text: str, console: Console) -> None:
