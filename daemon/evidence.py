@@ -68,8 +68,9 @@ class Contradiction:
     @property
     def sentence(self) -> str:
         """For the ledger and for the commit."""
+        runs = "one run" if self.runs == 1 else f"{self.runs} runs"
         return (
-            f"#{self.champion} is demoted, and #{self.ancestor} comes back: over {self.runs} {'run' if self.runs == 1 else 'runs'} since it was "
+            f"#{self.champion} is demoted, and #{self.ancestor} comes back: over {runs} since it was "
             f"kept #{self.champion} was worse by {self.loss_bpb:.6f} bits per byte (error {DEMOTION_LEVEL:g})"
         )
 

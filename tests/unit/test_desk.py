@@ -14,7 +14,7 @@ from values import ALLOWED, ARENA, CRASH, DISCARD, KEEP, REFUSED, SCORE, TRIAL
 
 from daemon.desk import MAX_ANSWER, MAX_FILE, MAX_ROWS, LabDesk, verdict_text
 from daemon.fence import fence
-from daemon.ledger import Committed, Ledger, TrialStarted
+from daemon.ledger import Committed, Ledger, Looked, TrialStarted
 from daemon.memory import TouchedMemory
 from daemon.model import Decision, Experiment, Lesson, Outcome, Patch, Proposal, TrialResult, UserError
 from daemon.notebook import BUDGET_TOKENS, tokens_of
@@ -241,6 +241,15 @@ class TestTheHoldout:
         for text in [*everything(desk, 1), desk.search("holdout worse")]:
             assert "0.0123" not in text
         assert "not told" in desk.experiment(1)
+
+    def test_a_look_at_the_holdout_leaves_no_trace(self, night: Night, desk: LabDesk) -> None:
+        kept = night.add(KEEP, hypothesis="a gain")
+        before = [*everything(desk, kept.number), desk.read("program.md")]
+        with Ledger(night.path) as ledger:
+            look = Looked(holdout_bpb=1.2345, val_bpb=1.1234, sealed_sha256="e" * 64)
+            assert ledger.add(ledger.get(kept.number), look) == kept
+            assert [found.gap_bpb for found in ledger.looks()] == [pytest.approx(0.1111)]
+        assert [*everything(desk, kept.number), desk.read("program.md")] == before
 
     def test_search_does_not_answer_questions_about_it(self, night: Night, desk: LabDesk) -> None:
         night.add(Outcome(decision=Decision.DISCARD, reason="the holdout got worse"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import values
-from test_loop import ARENA, BASELINE, Bench, bench, file_scoring, ledger
+from test_loop import ARENA, BASELINE, Bench, Script, bench, file_scoring, ledger
 
 from daemon.approval import approve, approved
 from daemon.decide import Control, Noise, Replicated, Simpler
@@ -333,7 +333,8 @@ def test_a_look_is_on_the_ledger_and_on_no_experiment(bench: Bench, ledger: Ledg
     assert [(look.number, look.holdout_bpb) for look in ledger.looks()] == [(0, 2.4321), (1, 2.3321)]
     assert [event.left for event in bench.events if isinstance(event, HoldoutSeen)] == [1, 0]
     assert sum("2 looks at the holdout are spent" in e.message for e in bench.events if isinstance(e, Notice)) == 2
-    shown = repr([*ledger.experiments(), *ledger.summaries()])
+    assert isinstance(bench.proposer, Script)
+    shown = repr([*ledger.experiments(), *ledger.summaries(), bench.proposer.seen])
     assert "2.4321" not in shown and "2.3321" not in shown
     ledger.verify()
     holdout.kept(ledger.get(0))  # looked at before: not again
