@@ -223,7 +223,7 @@ class TestOneExperiment:
 
 
 class TestTheHoldout:
-    """No such number exists today. These tests see to it that the desk does not tell it on the day it does."""
+    """It is for people: nothing that a proposer is shown may tell of it."""
 
     AUDIT: ClassVar = {"moved": 0, "holdout": 1.2345, "holdout_bpb": 1.2345, "moved_holdout": 1.2345, "note": "1.2345"}
 
