@@ -28,7 +28,7 @@ def approve(state: Path, ledger: Ledger, inbox: Inbox, number: int, who: str) ->
     experiment = ledger.get(number)
     if experiment.phase is not Phase.QUARANTINED or experiment.proposal is None:
         raise UserError(
-            f"experiment {number} is {experiment.phase.value}, not withheld; `autoresearch log` lists those that are"
+            f"experiment {number} is {experiment.phase.value}, not withheld; `autoresearch status` lists them all"
         )
     patch = experiment.proposal.patch
     write_atomically(private_folder(state / FOLDER) / patch.sha256, f"{clean(who, 100)}\n".encode(), mode=0o600)
