@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from daemon import results, selfcheck
+from daemon import models, results, selfcheck
 from daemon.ahead import Ahead
 from daemon.checker import Checker
 from daemon.checking import policy_text
@@ -26,7 +26,8 @@ from daemon.proposing import Source
 from daemon.sections import DecideSettings
 from daemon.steering import Steering
 from daemon.text import clean
-from daemon.trial import SerialExecutor
+from daemon.tidying import Tidying
+from daemon.trial import Executor, SerialExecutor
 from sandbox import preflight
 from sandbox.interface import MiB, SandboxUnavailable
 
@@ -73,7 +74,10 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
         lab.workspace.start_branch()
         with (
             published(lab, ledger) as measuring,
-            _observed(lab, [*watching, ResultsFile(lab, ledger), *measuring]) as (observers, watch),
+            _observed(lab, [*watching, ResultsFile(lab, ledger), Tidying(lab, ledger), *measuring]) as (
+                observers,
+                watch,
+            ),
             Checker(policy_text(lab)) as checker,
         ):
             source = _source(lab, ledger, reader, observers, steering, watch, checker, keys)
@@ -106,7 +110,7 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, so
         workspace=lab.workspace,
         source=source,
         check=checker.check,
-        executor=SerialExecutor(lab.wall.sandbox),
+        executor=_executor(lab),
         plan=lab.spec,
         rule=_rule(settings.decide),
         train_seed=settings.decide.train_seed,
@@ -115,6 +119,11 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, so
         steering=steering,
         healthy=lambda: _check_health(lab),
     )
+
+
+def _executor(lab: Lab) -> Executor:
+    serial = SerialExecutor(lab.wall.sandbox)
+    return models.KeepingExecutor(serial, models.of_lab(lab.state)) if lab.settings.retention.models else serial
 
 
 def _check_health(lab: Lab) -> None:

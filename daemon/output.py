@@ -17,6 +17,7 @@ from daemon.ledger import Ledger
 from daemon.model import Experiment, TrialResult
 from daemon.table import one_line, table
 from daemon.text import clean
+from daemon.tidying import last_measured
 from daemon.trial import LOG_TAIL_CHARACTERS
 
 LOG_CHARACTERS = 4000
@@ -31,6 +32,7 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
     account = cost.spent(rows, datetime.now(UTC).strftime("%Y-%m-%d"))
     waiting = sum(1 for _ in lab.inbox.waiting())
     now = control.situation(lab.control_socket)
+    disk = last_measured(lab.state)
     if as_json:
         print_json(
             {
@@ -40,6 +42,7 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
                 "cost": asdict(account),
                 "waiting": waiting,
                 "now": now,
+                "disk": disk,
                 "experiments": [
                     {
                         "number": row.number,
@@ -67,6 +70,8 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
         )
     if account.tokens:
         console.print(_account(account), highlight=False, soft_wrap=True)
+    if disk is not None:
+        console.print(_disk(disk), highlight=False, soft_wrap=True)
     if waiting:
         console.print(f"{waiting} handed-in patches wait", soft_wrap=True)
     if now is not None:
@@ -81,6 +86,13 @@ def _now(now: Mapping[str, Any]) -> str:
     about = clean(str(now["reason"] or now["hypothesis"]), 300)
     flags = ", ".join(name for name in ("paused", "stopping") if now[name])
     return f"now: {state}{what}{f': {escape(about)}' if about else ''}{f' ({flags})' if flags else ''}"
+
+
+def _disk(disk: Mapping[str, Any]) -> str:
+    """What the lab held when it was last measured, the largest first."""
+    held = sorted(disk["bytes"].items(), key=lambda one: -one[1])
+    parts = ", ".join(f"{clean(kind, 20)} {size / 2**20:.0f}" for kind, size in held if size >= 2**20)
+    return f"disk: {sum(size for _, size in held) / 2**20:.0f} MiB{f' ({parts})' if parts else ''} at {disk['at']}"
 
 
 def _account(account: cost.Spent) -> str:

@@ -114,6 +114,15 @@ class DecideSettings(Section):
     train_seed: Annotated[int, Field(ge=0, lt=2**31)] = 1337
 
 
+class RetentionSettings(Section):
+    """What piles up, and how much of it stays."""
+
+    models: Annotated[int, Field(ge=0, le=1000)] = 5
+    images: Annotated[int, Field(ge=0, le=1000)] = 0
+    disk_mib: Annotated[int, Field(ge=0, le=1 << 30)] = 0
+    every_seconds: Annotated[float, Field(ge=0, le=7 * 86400)] = 3600.0
+
+
 class ControlSettings(Section):
     """How a running daemon is steered."""
 

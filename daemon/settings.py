@@ -20,6 +20,7 @@ from daemon.sections import (
     MetricsSettings,
     ProposerSettings,
     RefereeSettings,
+    RetentionSettings,
     SandboxSettings,
     Section,
     TimeSettings,
@@ -43,6 +44,7 @@ class Settings(Section):
     decide: DecideSettings = DecideSettings()
     control: ControlSettings = ControlSettings()
     metrics: MetricsSettings = MetricsSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.

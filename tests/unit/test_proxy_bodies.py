@@ -135,7 +135,9 @@ def test_what_is_kept_is_kept_as_the_sandbox_does_it(what: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["/keep", "/sealed", "/gate"])
-@pytest.mark.parametrize("source", ["/", "/lab-root", "/lab-root/runs", "/lab-root/runs/00008-0-kept", "/lab-root/data"])
+@pytest.mark.parametrize(
+    "source", ["/", "/lab-root", "/lab-root/runs", "/lab-root/runs/00008-0-kept", "/lab-root/data"]
+)
 def test_no_other_folder_is_ever_mounted_there(source: str, target: str) -> None:
     for role, body in both(a_spec(keep=True)):
         mounts = [{**m, "Source": source} if m["Target"] == target else m for m in body["HostConfig"]["Mounts"]]
