@@ -35,15 +35,15 @@ MIN_FREE_BYTES = 1024 * MiB  # the ledger, git, and a sealed model of some hundr
 
 
 class ResultsFile:
-    """Writes results.tsv after every experiment, for people's scripts."""
+    """Keeps results.tsv up after every experiment, for people's scripts."""
 
     def __init__(self, lab: Lab, ledger: Ledger) -> None:
-        self._path = lab.directory / "results.tsv"
+        self._file = results.ResultsFile(lab.directory / "results.tsv")
         self._ledger = ledger
 
     def notify(self, event: Event) -> None:
         if isinstance(event, ExperimentClosed):
-            results.write(self._path, self._ledger.summaries())
+            self._file.update(self._ledger.summaries())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

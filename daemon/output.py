@@ -11,13 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from daemon import control, cost
+from daemon import control, cost, held
 from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.model import Experiment, TrialResult
 from daemon.table import one_line, table
 from daemon.text import clean
-from daemon.tidying import last_measured
 from daemon.trial import LOG_TAIL_CHARACTERS
 
 LOG_CHARACTERS = 4000
@@ -32,7 +31,7 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
     account = cost.spent(rows, datetime.now(UTC).strftime("%Y-%m-%d"))
     waiting = sum(1 for _ in lab.inbox.waiting())
     now = control.situation(lab.control_socket)
-    disk = last_measured(lab.state)
+    disk = held.last(lab.state)
     if as_json:
         print_json(
             {
@@ -42,7 +41,7 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
                 "cost": asdict(account),
                 "waiting": waiting,
                 "now": now,
-                "disk": disk,
+                "disk": asdict(disk) if disk else None,
                 "experiments": [
                     {
                         "number": row.number,
@@ -88,11 +87,11 @@ def _now(now: Mapping[str, Any]) -> str:
     return f"now: {state}{what}{f': {escape(about)}' if about else ''}{f' ({flags})' if flags else ''}"
 
 
-def _disk(disk: Mapping[str, Any]) -> str:
+def _disk(disk: held.Held) -> str:
     """What the lab held when it was last measured, the largest first."""
-    held = sorted(disk["bytes"].items(), key=lambda one: -one[1])
-    parts = ", ".join(f"{clean(kind, 20)} {size / 2**20:.0f}" for kind, size in held if size >= 2**20)
-    return f"disk: {sum(size for _, size in held) / 2**20:.0f} MiB{f' ({parts})' if parts else ''} at {disk['at']}"
+    largest = sorted(disk.bytes.items(), key=lambda one: -one[1])
+    parts = ", ".join(f"{clean(kind, 20)} {size / 2**20:.0f}" for kind, size in largest if size >= 2**20)
+    return f"disk: {sum(disk.bytes.values()) / 2**20:.0f} MiB{f' ({parts})' if parts else ''} at {clean(disk.at, 40)}"
 
 
 def _account(account: cost.Spent) -> str:

@@ -27,6 +27,45 @@ def write(path: Path, summaries: Iterable[Summary]) -> None:
     write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
+class ResultsFile:
+    """The same file kept up with the ledger: a line is put behind the others where nothing else has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._told: dict[int, Summary] = {}
+        self._lines: dict[int, str] = {}
+        self._written: tuple[int, int] | None = None
+
+    def update(self, summaries: Iterable[Summary]) -> None:
+        """Bring the file in line with the ledger's rows, in order.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        rows = [row for row in summaries if row.decision is not None]
+        new = [row for row in rows if row is not self._told.get(row.number)]
+        appends = len(rows) - len(new) == len(self._told) and rows[len(self._told) :] == new
+        self._told |= {row.number: row for row in new}
+        self._lines |= {row.number: _line(row) for row in new}
+        if appends and self._written is not None and self._written == _facts(self._path):
+            with self._path.open("ab") as file:
+                file.write("".join(f"{self._lines[row.number]}\n" for row in new).encode())
+        else:
+            self._told = {row.number: row for row in rows}
+            text = "\n".join([HEADER, *(self._lines[row.number] for row in rows)])
+            write_atomically(self._path, f"{text}\n".encode())
+        self._written = _facts(self._path)
+
+
+def _facts(path: Path) -> tuple[int, int] | None:
+    """Tells whether somebody else has written the file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 def _line(summary: Summary) -> str:
     status = _STATUS.get(summary.decision, "crash") if summary.decision else ""
     scored = summary.val_bpb is not None and status != "crash"

@@ -55,7 +55,8 @@ class Collected:
 def collect(lab: Lab, *, dry_run: bool = False, busy: bool = False, now: Callable[[], float] = time.time) -> Collected:
     """Remove what may go; with ``dry_run`` only say what that is. The caller holds the lab's lock.
 
-    With ``busy`` a run of this process may be going on, and folders of runs go only when they are stale.
+    With ``busy`` a run of this process goes on: folders of runs go only when they are stale, and images stay, since the
+    engine takes seconds to remove one.
 
     Raises:
         UserError: the folder is no lab.
@@ -67,7 +68,7 @@ def collect(lab: Lab, *, dry_run: bool = False, busy: bool = False, now: Callabl
             _remove(Path(item.name))
         gone.append(item)
     try:
-        gone += _in_engine(lab, now(), dry_run=dry_run)
+        gone += _in_engine(lab, now(), dry_run=dry_run, busy=busy)
     except SandboxUnavailable as error:
         notes.append(f"volumes and images were not looked at: {clean(str(error), 300)}")
     return Collected(items=gone, notes=notes)
@@ -168,7 +169,7 @@ def _git_runs_in(lab: Path) -> bool:
     return False
 
 
-def _in_engine(lab: Lab, now: float, *, dry_run: bool) -> Iterator[Item]:
+def _in_engine(lab: Lab, now: float, *, dry_run: bool, busy: bool) -> Iterator[Item]:
     """The lab's volumes without a container, and our nameless images that nothing stands on, of whatever lab."""
     if lab.settings.sandbox.kind != "docker":
         return
@@ -180,6 +181,8 @@ def _in_engine(lab: Lab, now: float, *, dry_run: bool) -> Iterator[Item]:
         if not dry_run:
             engine.remove_volume(name)
         yield Item(kind="volume", name=name, size_bytes=0)
+    if busy:
+        return
     images = {one.id: one for label in (CONTENTS_LABEL, STAGE_LABEL) for one in engine.nameless_images(label)}
     newest_first = sorted(images.values(), key=lambda one: one.created_at, reverse=True)
     for image in newest_first[lab.settings.retention.images :]:

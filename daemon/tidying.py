@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
-from daemon import models, retention
-from daemon.files import write_atomically
+from daemon import held, models, retention
 from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.model import Decision, OurFault, UserError
@@ -19,8 +14,6 @@ from daemon.observe import Event, ExperimentClosed
 from daemon.text import clean
 
 log = logging.getLogger(__name__)
-DISK = "disk.json"
-MAX_BYTES = 4096
 
 
 class Tidying:
@@ -66,24 +59,10 @@ def tidy(lab: Lab) -> None:
         log.info("tidied up: %d things, %d MiB", len(done.items), done.size_bytes >> 20)
 
 
-def measure(lab: Lab) -> Mapping[str, int]:
-    """Bytes by kind, written down for whoever asks soon: walking ten thousand files takes a second.
+def measure(lab: Lab) -> None:
+    """Write down what the lab holds, for whoever asks soon.
 
     Raises:
         OSError: it cannot be written down.
     """
-    held = dict(retention.disk_use(lab))
-    told = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "bytes": held}
-    write_atomically(lab.state / DISK, json.dumps(told).encode())
-    return held
-
-
-def last_measured(state: Path) -> Mapping[str, Any] | None:
-    """What :func:`measure` wrote last: ``at`` and ``bytes`` by kind. None where there is nothing that can be read."""
-    try:
-        with (state / DISK).open("rb") as file:
-            told = json.loads(file.read(MAX_BYTES))
-        held = {str(kind): int(size) for kind, size in told["bytes"].items()}
-        return {"at": datetime.fromisoformat(str(told["at"])).isoformat(timespec="seconds"), "bytes": held}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
+    held.write(lab.state, retention.disk_use(lab))

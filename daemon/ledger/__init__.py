@@ -2,6 +2,7 @@
 
 from daemon.ledger.chain import GENESIS
 from daemon.ledger.ledger import Ledger, utc_now
+from daemon.ledger.listing import Listing
 from daemon.ledger.records import MAX_LOG_TAIL
 from daemon.ledger.schema import LedgerBroken, LedgerError
 from daemon.ledger.totals import Totals
@@ -18,6 +19,7 @@ __all__ = [
     "Ledger",
     "LedgerBroken",
     "LedgerError",
+    "Listing",
     "Summary",
     "Totals",
     "TrialStarted",
