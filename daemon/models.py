@@ -18,8 +18,9 @@ from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from daemon.arenas import LONG
 from daemon.files import private_folder, write_atomically
-from daemon.model import TrialResult, TrialStatus, UserError
+from daemon.model import Decision, Summary, TrialResult, TrialStatus, UserError
 from daemon.trial import Executor, Listener
 from sandbox.interface import MiB, SandboxSpec
 from sandbox.rundir import RunDir
@@ -252,6 +253,12 @@ def number_of(run_id: str) -> int | None:
     """The experiment that a run of the loop belongs to; None for every other run."""
     found = _RUN.fullmatch(run_id)
     return int(found["number"]) if found else None
+
+
+def worth_keeping(rows: Iterable[Summary]) -> list[int]:
+    """The champions and the long runs of them, in order."""
+    scored = (row for row in rows if row.val_bpb is not None)
+    return [row.number for row in scored if row.decision is Decision.KEEP or row.proposer == LONG]
 
 
 def of_lab(state: Path) -> Models:

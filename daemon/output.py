@@ -11,9 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from daemon import control, cost, held
+from daemon import arenas, control, cost, held
 from daemon.lab import Lab
-from daemon.ledger import Ledger
 from daemon.model import Experiment, TrialResult
 from daemon.table import one_line, table
 from daemon.text import clean
@@ -27,7 +26,7 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
     """The champion, the counts and the table."""
     with lab.ledger() as ledger:
         rows = ledger.summaries()
-        champion = _champion(ledger)
+        champion = arenas.champion(ledger)
     account = cost.spent(rows, datetime.now(UTC).strftime("%Y-%m-%d"))
     waiting = sum(1 for _ in lab.inbox.waiting())
     now = control.situation(lab.control_socket)
@@ -101,11 +100,6 @@ def _account(account: cost.Spent) -> str:
     if account.usd_per_gain is not None:
         parts.append(f"{account.usd_per_gain:.2f} USD per 0.01 bits per byte gained")
     return "; ".join(parts)
-
-
-def _champion(ledger: Ledger) -> Experiment | None:
-    latest = ledger.latest()
-    return ledger.champion(latest.arena) if latest else None
 
 
 def show(lab: Lab, number: int, console: Console, *, as_json: bool) -> None:

@@ -81,6 +81,8 @@ class Source:
         patch = latest.proposal.patch
         if patch.base_commit != champion.commit or latest.proposal.proposer == "baseline":
             return None
+        if latest.arena != self.arena.fingerprint:  # a long run, which was asked for by hand
+            return None
         if _interruptions(self._rows())[patch.sha256] >= MAX_INTERRUPTIONS:
             return None
         return Next(proposal=latest.proposal, program=self.program())
@@ -170,6 +172,8 @@ class Source:
         return self.ledger.summaries(arena=self.arena.fingerprint)
 
     def _cap(self) -> str | None:
+        if self.caps == Caps():
+            return None
         return reached(spent(self.ledger.summaries(), _today()), self.caps)
 
     def _wait_for_allowance(self) -> None:

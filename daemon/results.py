@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from daemon.arenas import LONG
 from daemon.files import write_atomically
 from daemon.model import Decision, Summary
 from daemon.text import clean
@@ -23,7 +24,7 @@ def write(path: Path, summaries: Iterable[Summary]) -> None:
     Raises:
         OSError: it cannot be written; the old file stays.
     """
-    lines = [HEADER, *(_line(summary) for summary in summaries if summary.decision is not None)]
+    lines = [HEADER, *(_line(summary) for summary in summaries if _is_told(summary))]
     write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
@@ -42,7 +43,7 @@ class ResultsFile:
         Raises:
             OSError: it cannot be written.
         """
-        rows = [row for row in summaries if row.decision is not None]
+        rows = [row for row in summaries if _is_told(row)]
         new = [row for row in rows if row is not self._told.get(row.number)]
         appends = len(rows) - len(new) == len(self._told) and rows[len(self._told) :] == new
         self._told |= {row.number: row for row in new}
@@ -55,6 +56,11 @@ class ResultsFile:
             text = "\n".join([HEADER, *(self._lines[row.number] for row in rows)])
             write_atomically(self._path, f"{text}\n".encode())
         self._written = _facts(self._path)
+
+
+def _is_told(row: Summary) -> bool:
+    """Is it decided, and not a long run, whose score would stand among others that it cannot be compared with?"""
+    return row.decision is not None and row.proposer != LONG
 
 
 def _facts(path: Path) -> tuple[int, int] | None:

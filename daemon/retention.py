@@ -15,8 +15,7 @@ from typing import Literal
 from rich.console import Console
 
 from daemon.lab import Lab
-from daemon.model import Decision
-from daemon.models import of_lab
+from daemon.models import of_lab, worth_keeping
 from daemon.output import print_json
 from daemon.text import clean
 from daemon.workspace.git import Git
@@ -116,7 +115,7 @@ def _surplus_models(lab: Lab) -> Iterator[tuple[Kind, Path]]:
     if not (numbers := kept.numbers()):
         return
     with lab.ledger() as ledger:
-        champions = [row.number for row in ledger.summaries() if row.decision is Decision.KEEP]
+        champions = worth_keeping(ledger.summaries())
         undecided = [experiment.number for experiment in ledger.unfinished()]
     wanted = lab.settings.retention
     surplus = [number for number in kept.surplus(champions, wanted.models) if number not in undecided]

@@ -39,8 +39,7 @@ class Tidying:
         if event.experiment.decision is not Decision.KEEP:
             kept.drop(event.experiment.number)
         elif len(kept.numbers()) > self._lab.settings.retention.models:
-            rows = self._ledger.summaries()
-            champions = [row.number for row in rows if row.decision is Decision.KEEP]
+            champions = models.worth_keeping(self._ledger.summaries())
             for number in kept.surplus(champions, self._lab.settings.retention.models):
                 kept.drop(number)
 
