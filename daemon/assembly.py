@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from daemon import judging, results, selfcheck
+from daemon import judging, models, results, selfcheck
 from daemon.ahead import Ahead
 from daemon.approval import approved
 from daemon.checker import Checker
@@ -16,18 +16,21 @@ from daemon.cost import Caps
 from daemon.credentials import KeySource
 from daemon.demotion import Corrections
 from daemon.evidence import Evidence, NoiseTeller
+from daemon.holdout import score_holdout
 from daemon.lab import Lab
 from daemon.lab_desk import desk_of
-from daemon.ledger import Ledger
+from daemon.ledger import Ledger, Looked
+from daemon.looking import Holdout
 from daemon.loop import Loop
-from daemon.model import OurFault
+from daemon.model import Experiment, OurFault
 from daemon.observe import Event, ExperimentClosed, Observer, Observers, ProgramChanged, ProgramRefused
 from daemon.program_watch import ProgramWatch
 from daemon.proposers import interface as proposers
 from daemon.proposing import Source
 from daemon.steering import Steering
 from daemon.text import clean
-from daemon.trial import SerialExecutor
+from daemon.tidying import Tidying
+from daemon.trial import Executor, SerialExecutor
 from daemon.trying import Trying
 from sandbox import preflight
 from sandbox.interface import MiB, SandboxUnavailable
@@ -36,15 +39,15 @@ MIN_FREE_BYTES = 1024 * MiB  # the ledger, git, and a sealed model of some hundr
 
 
 class ResultsFile:
-    """Writes results.tsv after every experiment, for people's scripts."""
+    """Keeps results.tsv up after every experiment, for people's scripts."""
 
     def __init__(self, lab: Lab, ledger: Ledger) -> None:
-        self._path = lab.directory / "results.tsv"
+        self._file = results.ResultsFile(lab.directory / "results.tsv")
         self._ledger = ledger
 
     def notify(self, event: Event) -> None:
         if isinstance(event, ExperimentClosed):
-            results.write(self._path, self._ledger.summaries())
+            self._file.update(self._ledger.summaries())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,10 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
         lab.workspace.start_branch()
         with (
             published(lab, ledger) as measuring,
-            _observed(lab, [*watching, ResultsFile(lab, ledger), *measuring]) as (observers, watch),
+            _observed(lab, [*watching, ResultsFile(lab, ledger), Tidying(lab, ledger), *measuring]) as (
+                observers,
+                watch,
+            ),
             Checker(policy_text(lab)) as checker,
         ):
             evidence = Evidence(ledger, lab.arena.fingerprint)
@@ -122,7 +128,7 @@ def _loop(
         check=checker.check,
         trying=Trying(
             ledger=ledger,
-            executor=SerialExecutor(lab.wall.sandbox),
+            executor=_executor(lab),
             plan=lab.spec,
             judge=judging.judge_of(settings.decide, ledger, evidence, approved(lab.state)),
             train_seed=settings.decide.train_seed,
@@ -134,7 +140,27 @@ def _loop(
         observers=observers,
         steering=steering,
         healthy=lambda: _check_health(lab),
+        kept=_holdout(lab, ledger, observers, steering).kept,
     )
+
+
+def _holdout(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering) -> Holdout:
+    """No look without a kept model to look with."""
+    settings = lab.settings
+    looks = settings.holdout.looks if settings.retention.models else 0
+
+    def score(champion: Experiment) -> Looked:
+        found = score_holdout(lab, champion.number, cancel=steering.stops_now)
+        if found.bpb is None:
+            raise OurFault(f"the referee refused the champion's model there: {clean(found.reason, 200)}")
+        return Looked(holdout_bpb=found.bpb, val_bpb=found.val_bpb, sealed_sha256=found.sealed_sha256)
+
+    return Holdout(ledger=ledger, looks=looks, score=score, observers=observers)
+
+
+def _executor(lab: Lab) -> Executor:
+    serial = SerialExecutor(lab.wall.sandbox)
+    return models.KeepingExecutor(serial, models.of_lab(lab.state)) if lab.settings.retention.models else serial
 
 
 def _check_health(lab: Lab) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from daemon import arenas
 from daemon.checker import Checker
 from daemon.lab import Lab
 from daemon.model import UserError
@@ -43,8 +44,7 @@ def _base(lab: Lab | None) -> tuple[bytes, dict[str, Tried]]:
     if lab is None:
         return b"", {}
     with lab.ledger() as ledger:
-        latest = ledger.latest()
-        champion = ledger.champion(latest.arena) if latest else None
+        champion = arenas.champion(ledger)
         if champion is None or champion.commit is None:
             return lab.read("train.py"), {}
         tried = tried_on(champion.commit, ledger.summaries(arena=champion.arena))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from daemon.arenas import LONG
 from daemon.model import Decision, Summary
 
 
@@ -31,21 +32,22 @@ class Spent:
 def spent(rows: Iterable[Summary], today: str) -> Spent:
     """Add up the rows of a lab; ``today`` is the UTC date as ``YYYY-MM-DD``."""
     every = list(rows)
-    usd = sum(row.usd for row in every)
-    kept = [row for row in every if row.decision is Decision.KEEP and row.champion is not None]
+    paid = [row for row in every if row.usd or row.tokens]
+    usd = sum(row.usd for row in paid)
+    kept = sum(row.decision is Decision.KEEP and row.champion is not None for row in every)
     gain = _gain(every)
     return Spent(
         usd=usd,
-        usd_today=sum(row.usd for row in every if row.opened_at.startswith(today)),
-        tokens=sum(row.tokens for row in every),
-        usd_per_keep=usd / len(kept) if kept else None,
+        usd_today=sum(row.usd for row in paid if row.opened_at.startswith(today)),
+        tokens=sum(row.tokens for row in paid),
+        usd_per_keep=usd / kept if kept else None,
         usd_per_gain=usd / (100 * gain) if gain > 0 else None,
     )
 
 
 def _gain(rows: list[Summary]) -> float:
     """Bits per byte won in the newest arena, from its first keep to its last."""
-    arena = rows[-1].arena if rows else ""
+    arena = next((row.arena for row in reversed(rows) if row.proposer != LONG), "")
     scores = [
         row.val_bpb for row in rows if row.arena == arena and row.decision is Decision.KEEP and row.val_bpb is not None
     ]

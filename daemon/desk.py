@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from daemon import notebook
+from daemon import arenas, notebook
 from daemon.decide import Noise
 from daemon.fence import fence
 from daemon.ledger import Ledger
@@ -155,8 +155,7 @@ class LabDesk:
     def _rows_of(self, ledger: Ledger) -> Sequence[Summary]:
         arena = self.arena
         if arena is None:
-            latest = ledger.latest()
-            arena = latest.arena if latest else ""
+            arena = arenas.current(ledger) or ""
         return ledger.summaries(arena=arena)
 
     def _text(self, row: Summary) -> str:

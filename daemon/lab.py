@@ -12,7 +12,7 @@ from daemon import hardware, settings
 from daemon.dataset import Dataset
 from daemon.files import private_folder
 from daemon.inbox import Inbox
-from daemon.ledger import Ledger
+from daemon.ledger import Ledger, Listing
 from daemon.model import Arena, UserError
 from daemon.payload import payload
 from daemon.permissions import complaints
@@ -107,7 +107,11 @@ class Lab:
         return open_wall(self.settings.sandbox)
 
     def ledger(self, *, one_thread: bool = True) -> Ledger:
-        return Ledger(private_folder(self.state) / "ledger.sqlite", one_thread=one_thread)
+        return Ledger(private_folder(self.state) / "ledger.sqlite", one_thread=one_thread, listing=self._listing)
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return Listing()
 
     @property
     def inbox(self) -> Inbox:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from daemon import handing_in
+from daemon import arenas, handing_in
 from daemon.checker import Checker
 from daemon.checking import policy_text
 from daemon.decide import Noise
@@ -67,8 +67,7 @@ def serve_mcp(lab: Lab) -> None:
 
 def _champion(lab: Lab, arena: str | None) -> Experiment | None:
     with lab.ledger() as ledger:
-        latest = ledger.latest()
-        found = arena or (latest.arena if latest else None)
+        found = arena or arenas.current(ledger)
         return ledger.champion(found) if found else None
 
 

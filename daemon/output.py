@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from daemon import control, cost
+from daemon import arenas, control, cost, held
 from daemon.decide import Noise
 from daemon.evidence import Evidence
 from daemon.lab import Lab
@@ -30,11 +30,12 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
     """The champion, the counts and the table."""
     with lab.ledger() as ledger:
         rows = ledger.summaries()
-        champion = _champion(ledger)
+        champion = arenas.champion(ledger)
         noise = _noise(ledger, rows)
     account = cost.spent(rows, datetime.now(UTC).strftime("%Y-%m-%d"))
     waiting = sum(1 for _ in lab.inbox.waiting())
     now = control.situation(lab.control_socket)
+    disk = held.last(lab.state)
     if as_json:
         print_json(
             {
@@ -45,18 +46,8 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
                 "cost": asdict(account),
                 "waiting": waiting,
                 "now": now,
-                "experiments": [
-                    {
-                        "number": row.number,
-                        "arena": row.arena,
-                        "phase": row.phase,
-                        "decision": row.decision,
-                        "val_bpb": row.val_bpb,
-                        "hypothesis": clean(row.hypothesis, 500),
-                        "commit": row.commit,
-                    }
-                    for row in rows
-                ],
+                "disk": asdict(disk) if disk else None,
+                "experiments": [_row_facts(row) for row in rows],
             }
         )
         return
@@ -75,10 +66,27 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
         console.print(f"one run varies by σ = {noise.sigma_bpb:.5f} ({noise.runs} runs{about})", highlight=False)
     if account.tokens:
         console.print(_account(account), highlight=False, soft_wrap=True)
+    if disk is not None:
+        console.print(_disk(disk), highlight=False, soft_wrap=True)
     if waiting:
         console.print(f"{waiting} handed-in patches wait", soft_wrap=True)
     if now is not None:
         console.print(_now(now), highlight=False, soft_wrap=True)
+
+
+def _row_facts(row: Summary) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "arena": row.arena,
+        "phase": row.phase,
+        "decision": row.decision,
+        "val_bpb": row.val_bpb,
+        "gain_bpb": row.gain_bpb,
+        "trials": row.trials,
+        "rivals": row.rivals,
+        "hypothesis": clean(row.hypothesis, 500),
+        "commit": row.commit,
+    }
 
 
 def _now(now: Mapping[str, Any]) -> str:
@@ -89,6 +97,13 @@ def _now(now: Mapping[str, Any]) -> str:
     about = clean(str(now["reason"] or now["hypothesis"]), 300)
     flags = ", ".join(name for name in ("paused", "stopping") if now[name])
     return f"now: {state}{what}{f': {escape(about)}' if about else ''}{f' ({flags})' if flags else ''}"
+
+
+def _disk(disk: held.Held) -> str:
+    """What the lab held when it was last measured, the largest first."""
+    largest = sorted(disk.bytes.items(), key=lambda one: -one[1])
+    parts = ", ".join(f"{clean(kind, 20)} {size / 2**20:.0f}" for kind, size in largest if size >= 2**20)
+    return f"disk: {sum(disk.bytes.values()) / 2**20:.0f} MiB{f' ({parts})' if parts else ''} at {clean(disk.at, 40)}"
 
 
 def _account(account: cost.Spent) -> str:
@@ -102,13 +117,9 @@ def _account(account: cost.Spent) -> str:
 
 def _noise(ledger: Ledger, rows: Sequence[Summary]) -> Noise | None:
     """From the newest programs that ran more than once: enough to know it by, and soon read."""
-    told = [row for row in rows if rows and row.arena == rows[-1].arena and (row.trials > 1 or row.rivals)]
-    return Evidence(ledger, rows[-1].arena, told[-MAX_TOLD:]).noise() if told else None
-
-
-def _champion(ledger: Ledger) -> Experiment | None:
-    latest = ledger.latest()
-    return ledger.champion(latest.arena) if latest else None
+    arena = arenas.current(ledger)
+    told = [row for row in rows if row.arena == arena and (row.trials > 1 or row.rivals)]
+    return Evidence(ledger, arena, told[-MAX_TOLD:]).noise() if arena and told else None
 
 
 def show(lab: Lab, number: int, console: Console, *, as_json: bool) -> None:

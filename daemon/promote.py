@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from daemon import arenas
 from daemon.decide import audited_bpb
 from daemon.lab import Lab
 from daemon.ledger import Ledger
@@ -58,8 +59,7 @@ def sentence(done: Promotion) -> str:
 
 def _kept(ledger: Ledger, number: int | None) -> Experiment:
     if number is None:
-        latest = ledger.latest()
-        champion = ledger.champion(latest.arena) if latest else None
+        champion = arenas.champion(ledger)
         if champion is None:
             raise UserError("there is no champion to promote yet; `autoresearch run --experiments 5` looks for one")
         return champion

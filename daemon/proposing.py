@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from daemon.ahead import Ahead, Next
@@ -14,6 +14,7 @@ from daemon.ledger import Interrupted, Ledger
 from daemon.model import Arena, Experiment, FaultKind, Lesson, OurFault, Patch, Phase, Proposal, Summary, Usage
 from daemon.observe import FaultSeen, Observers, Paused, ProposalAwaited, ProposalMade, ProviderCharged
 from daemon.proposers.interface import Context, Desk, NothingToPropose, ProposalFailed
+from daemon.recall import History, Remembered
 from daemon.text import clean
 from sandbox.interface import Cancelled
 
@@ -48,6 +49,10 @@ class Source:
     sleep: Callable[[float], bool]
     desk: Desk | None = None
     corrections: Callable[[Experiment], Proposal | None] = lambda _champion: None
+    _remembered: Remembered = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_remembered", Remembered(self.reader.get))
 
     def next(self, champion: Experiment) -> Next:
         """What to pursue now.
@@ -77,6 +82,8 @@ class Source:
             return None
         patch = latest.proposal.patch
         if patch.base_commit != champion.commit or latest.proposal.proposer == "baseline":
+            return None
+        if latest.arena != self.arena.fingerprint:  # a long run, which was asked for by hand
             return None
         if _interruptions(self._rows())[patch.sha256] >= MAX_INTERRUPTIONS:
             return None
@@ -157,21 +164,23 @@ class Source:
             desk=self.desk,
         )
 
-    def _history(self) -> list[Experiment]:
+    def _history(self) -> Sequence[Experiment]:
         """All that was closed or abandoned, and once each what was given up, so that it is not proposed again."""
         rows = self.reader.summaries(arena=self.arena.fingerprint)
         given_up = {sha256 for sha256, times in _interruptions(rows).items() if times >= MAX_INTERRUPTIONS}
         wanted = []
         for row in rows:
             if row.phase in (Phase.CLOSED, Phase.ABANDONED, Phase.QUARANTINED) or row.patch_sha256 in given_up:
-                wanted.append(row.number)
+                wanted.append(row)
                 given_up.discard(row.patch_sha256)
-        return [self.reader.get(number) for number in wanted]
+        return History(wanted, self._remembered)
 
     def _rows(self) -> list[Summary]:
         return self.ledger.summaries(arena=self.arena.fingerprint)
 
     def _cap(self) -> str | None:
+        if self.caps == Caps():
+            return None
         return reached(spent(self.ledger.summaries(), _today()), self.caps)
 
     def _wait_for_allowance(self) -> None:

@@ -14,17 +14,14 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from daemon import selfcheck
-from daemon.console import ConsoleObserver
+from daemon.by_hand import prepared, run_watched
 from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.lifecycle import StopFlag, lab_lock
 from daemon.model import Arena, Decision, Experiment, OurFault, TrialResult, TrialStatus, UserError
-from daemon.observe import PhaseEntered
 from daemon.output import print_json
 from daemon.text import clean
-from daemon.trial import Listener, TrialPlan, run_trial
-from sandbox import preflight
+from daemon.trial import SerialExecutor, TrialPlan
 
 Run: TypeAlias = Callable[[TrialPlan], TrialResult]
 Start: TypeAlias = Callable[[Lab], Run]
@@ -102,7 +99,7 @@ def replay(directory: Path, number: int, start: Start, *, runs: int | None = Non
                 f"experiment {number} ran in another arena ({'; '.join(differing)}), and scores of two arenas cannot "
                 "be compared; --other-arena runs it all the same"
             )
-        train_py = _train_py(lab, past.experiment)
+        train_py = train_py_of(lab, past.experiment)
         run, results = start(lab), []
         for seed in _seeds(past.experiment, runs):
             run_id = f"replay-{number}-{uuid.uuid4().hex[:8]}"
@@ -115,26 +112,16 @@ def sandboxed(stop: StopFlag, console: Console) -> Start:
     """Trials in the lab's own sandbox, checked and swept first."""
 
     def start(lab: Lab) -> Run:
-        lab.check_owner()
-        preflight.check_memory(lab.settings.limits())
-        lab.wall.sandbox.reap(lab.id)
-        selfcheck.ensure(lab)
-        return lambda plan: _in_sandbox(lab, plan, stop, console)
+        prepared(lab)
+        executor = SerialExecutor(lab.wall.sandbox)
+
+        def run(plan: TrialPlan) -> TrialResult:
+            number = int(plan.run_id.split("-")[1])
+            return run_watched(executor, lab.spec(plan), number, f"seed {plan.seed}, again", stop, console)
+
+        return run
 
     return start
-
-
-def _in_sandbox(lab: Lab, plan: TrialPlan, stop: StopFlag, console: Console) -> TrialResult:
-    observer = ConsoleObserver(console)
-
-    def on_phase(phase: str, seconds: float) -> None:
-        number = int(plan.run_id.split("-")[1])
-        observer.notify(
-            PhaseEntered(number=number, phase=phase, seconds=seconds, hypothesis=f"seed {plan.seed}, again")
-        )
-
-    with observer.drawing():
-        return run_trial(lab.wall.sandbox, lab.spec(plan), Listener(on_phase=on_phase, cancel=stop))
 
 
 def recall(ledger: Ledger, number: int, startup_margin_seconds: float) -> Past:
@@ -176,7 +163,12 @@ def _short(value: object) -> str:
     return f"{text[:12]}…" if len(text) > 40 and text.isalnum() else text
 
 
-def _train_py(lab: Lab, experiment: Experiment) -> bytes:
+def train_py_of(lab: Lab, experiment: Experiment) -> bytes:
+    """The bytes that ran, as git has them.
+
+    Raises:
+        OurFault: git has others than the ledger.
+    """
     assert experiment.proposal is not None  # noqa: S101 - it ran
     patch = experiment.proposal.patch
     if experiment.commit is None:  # interrupted after a trial: only the ledger has it

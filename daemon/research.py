@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from daemon import plot, selfcheck, selftest
+from daemon import arenas, plot, selfcheck, selftest
 from daemon.assembly import assembled
 from daemon.console import ConsoleObserver
 from daemon.credentials import KeySource
@@ -107,10 +107,10 @@ def draw(lab: Lab, to: Path | None) -> Path:
     """
     destination = to or lab.directory / "progress.png"
     with lab.ledger() as ledger:
-        latest = ledger.latest()
-        if latest is None:
+        arena = arenas.current(ledger)
+        if arena is None:
             raise UserError("no experiments yet; start some with `autoresearch run --experiments 5`")
-        plot.draw(ledger.summaries(arena=latest.arena), destination, title=f"autoresearch/{lab.settings.tag}")
+        plot.draw(ledger.summaries(arena=arena), destination, title=f"autoresearch/{lab.settings.tag}")
     return destination
 
 

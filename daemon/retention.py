@@ -15,13 +15,14 @@ from typing import Literal
 from rich.console import Console
 
 from daemon.lab import Lab
+from daemon.models import of_lab, worth_keeping
 from daemon.output import print_json
 from daemon.text import clean
 from daemon.workspace.git import Git
 from sandbox.interface import MiB, SandboxUnavailable
 
 STALE_SECONDS = 3600.0
-Kind = Literal["run", "temporary file", "git leftover", "volume", "image"]
+Kind = Literal["run", "temporary file", "git leftover", "model", "volume", "image"]
 # A temporary file is called after the file that it was to become.
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 _OURS_IN_THE_LAB = re.compile(r"\.(train\.py|results\.tsv|progress\.png|experiments\.[a-z]+)\.[a-z0-9_]{8}\.tmp")
@@ -50,48 +51,52 @@ class Collected:
         return sum(item.size_bytes for item in self.items)
 
 
-def collect(lab: Lab, *, dry_run: bool = False, now: Callable[[], float] = time.time) -> Collected:
+def collect(lab: Lab, *, dry_run: bool = False, busy: bool = False, now: Callable[[], float] = time.time) -> Collected:
     """Remove what may go; with ``dry_run`` only say what that is. The caller holds the lab's lock.
+
+    With ``busy`` a run of this process goes on: folders of runs go only when they are stale, and images stay, since the
+    engine takes seconds to remove one.
 
     Raises:
         UserError: the folder is no lab.
         OSError: something could not be removed.
     """
     gone, notes = [], []
-    for item in _on_disk(lab, now()):
+    for item in _on_disk(lab, now(), busy=busy):
         if not dry_run:
             _remove(Path(item.name))
         gone.append(item)
     try:
-        gone += _in_engine(lab, now(), dry_run=dry_run)
+        gone += _in_engine(lab, now(), dry_run=dry_run, busy=busy)
     except SandboxUnavailable as error:
         notes.append(f"volumes and images were not looked at: {clean(str(error), 300)}")
     return Collected(items=gone, notes=notes)
 
 
 def disk_use(lab: Lab) -> Mapping[str, int]:
-    """Bytes on disk by kind: ledger, data, runs, git, other. What has two names counts once."""
+    """Bytes on disk by kind: ledger, data, runs, models, git, other. What has two names counts once."""
     seen: set[tuple[int, int]] = set()
     places: dict[str, list[Path]] = {
         "ledger": [lab.state / f"ledger.sqlite{end}" for end in ("", "-wal", "-shm")],
         "data": [lab.data_dir],
         "runs": [lab.runs_dir],
+        "models": [of_lab(lab.state).folder],
         "git": [lab.directory / ".git"],
         "other": [lab.state],
     }
     return {kind: sum(_size(path, seen) for path in paths) for kind, paths in places.items()}
 
 
-def _on_disk(lab: Lab, now: float) -> Iterator[Item]:
+def _on_disk(lab: Lab, now: float, *, busy: bool) -> Iterator[Item]:
     """Everything on disk that may go, none of it in the data, whatever lab.toml calls that."""
-    for kind, path in (*_in_state(lab, now), *_in_git(lab, now)):
+    runs = [path for path in _entries(lab.runs_dir) if not busy or _is_stale(path, now)]
+    found: list[tuple[Kind, Path]] = [("run", path) for path in runs]
+    for kind, path in (*found, *_in_state(lab, now), *_surplus_models(lab), *_in_git(lab, now)):
         if path != lab.data_dir and path not in lab.data_dir.parents and lab.data_dir not in path.parents:
             yield Item(kind=kind, name=str(path), size_bytes=_size(path, set(), shared=False))
 
 
 def _in_state(lab: Lab, now: float) -> Iterator[tuple[Kind, Path]]:
-    for path in _entries(lab.runs_dir):
-        yield "run", path
     for path in _entries(lab.directory):
         if _OURS_IN_THE_LAB.fullmatch(path.name) and _is_stale(path, now):
             yield "temporary file", path
@@ -99,6 +104,35 @@ def _in_state(lab: Lab, now: float) -> Iterator[tuple[Kind, Path]]:
         for path in _entries(folder):
             if _TEMPORARY.fullmatch(path.name) and _is_stale(path, now):
                 yield "temporary file", path
+
+
+def _surplus_models(lab: Lab) -> Iterator[tuple[Kind, Path]]:
+    """All but those of the last champions; of these the oldest, while the lab holds more than it may."""
+    kept = of_lab(lab.state)
+    for path in _entries(kept.folder):
+        if path.name.endswith(".taking"):
+            yield "model", path
+    if not (numbers := kept.numbers()):
+        return
+    with lab.ledger() as ledger:
+        champions = worth_keeping(ledger.summaries())
+        undecided = [experiment.number for experiment in ledger.unfinished()]
+    wanted = lab.settings.retention
+    surplus = [number for number in kept.surplus(champions, wanted.models) if number not in undecided]
+    left = [number for number in numbers if number not in surplus]
+    over = _held(lab) - wanted.disk_mib * MiB if wanted.disk_mib else 0
+    over -= sum(_size(kept.folder / str(number), set()) for number in surplus)
+    for number in left[:-1]:  # the last champion's stays
+        if over <= 0:
+            break
+        over -= _size(kept.folder / str(number), set())
+        surplus.append(number)
+    for number in surplus:
+        yield "model", kept.folder / str(number)
+
+
+def _held(lab: Lab) -> int:
+    return sum(size for kind, size in disk_use(lab).items() if kind != "data")
 
 
 def _in_git(lab: Lab, now: float) -> Iterator[tuple[Kind, Path]]:
@@ -134,7 +168,7 @@ def _git_runs_in(lab: Path) -> bool:
     return False
 
 
-def _in_engine(lab: Lab, now: float, *, dry_run: bool) -> Iterator[Item]:
+def _in_engine(lab: Lab, now: float, *, dry_run: bool, busy: bool) -> Iterator[Item]:
     """The lab's volumes without a container, and our nameless images that nothing stands on, of whatever lab."""
     if lab.settings.sandbox.kind != "docker":
         return
@@ -146,8 +180,11 @@ def _in_engine(lab: Lab, now: float, *, dry_run: bool) -> Iterator[Item]:
         if not dry_run:
             engine.remove_volume(name)
         yield Item(kind="volume", name=name, size_bytes=0)
+    if busy:
+        return
     images = {one.id: one for label in (CONTENTS_LABEL, STAGE_LABEL) for one in engine.nameless_images(label)}
-    for image in images.values():
+    newest_first = sorted(images.values(), key=lambda one: one.created_at, reverse=True)
+    for image in newest_first[lab.settings.retention.images :]:
         # A build that is going on has nameless images too.
         if now - image.created_at > STALE_SECONDS and (dry_run or engine.remove_image(image.id)):
             yield Item(kind="image", name=image.id, size_bytes=image.size_bytes)

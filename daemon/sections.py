@@ -126,6 +126,15 @@ class HoldoutSettings(Section):
     looks: Annotated[int, Field(ge=0, le=10_000)] = 25
 
 
+class RetentionSettings(Section):
+    """What piles up, and how much of it stays."""
+
+    models: Annotated[int, Field(ge=0, le=1000)] = 5
+    images: Annotated[int, Field(ge=0, le=1000)] = 0
+    disk_mib: Annotated[int, Field(ge=0, le=1 << 30)] = 0
+    every_seconds: Annotated[float, Field(ge=0, le=7 * 86400)] = 3600.0
+
+
 class ControlSettings(Section):
     """How a running daemon is steered."""
 

@@ -21,6 +21,7 @@ from daemon.sections import (
     MetricsSettings,
     ProposerSettings,
     RefereeSettings,
+    RetentionSettings,
     SandboxSettings,
     Section,
     TimeSettings,
@@ -45,6 +46,7 @@ class Settings(Section):
     holdout: HoldoutSettings = HoldoutSettings()
     control: ControlSettings = ControlSettings()
     metrics: MetricsSettings = MetricsSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.

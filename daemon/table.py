@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.markup import escape
 
+from daemon.arenas import LONG
 from daemon.model import Decision, Experiment, Summary
 from daemon.text import clean
 
@@ -46,6 +47,8 @@ def table(summaries: Iterable[Summary], console: Console) -> None:
         gain = row.val_bpb - best if row.val_bpb is not None and best is not None else None
         decision = row.decision.value if row.decision else row.phase.value
         style = STYLE[row.decision] if row.decision else "dim"
+        if row.proposer == LONG:  # of another arena: it has a score, and gained nothing on anybody
+            decision, gain = (LONG if row.decision is Decision.DISCARD else decision), None
         score = f"{row.val_bpb:.6f}" if row.val_bpb is not None else "—"
         change = f"{gain:+.6f}" if gain is not None else ""
         what = escape(clean(row.hypothesis, 200))

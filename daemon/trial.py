@@ -83,6 +83,14 @@ class _Audit(BaseModel):
     power: str = Field(max_length=300)
 
 
+class _Kept(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    graph_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(gt=0)
+
+
 class _Scored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -101,7 +109,7 @@ class _Scored(BaseModel):
     parameters: int
     device: str
     sealed_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    kept: None = None
+    kept: _Kept | None
     referee_sha256: str
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.markup import escape
 
+from daemon import arenas, models
 from daemon.history import BRANCHES, Broken, BrokenStory, Claim, check_branch
 from daemon.lab import Lab
 from daemon.ledger import Ledger, LedgerBroken
@@ -49,7 +50,7 @@ def verify(lab: Lab) -> Report:
         UserError: the folder is no lab.
         OurFault: git or the ledger could not be read at all, which says nothing of their content.
     """
-    counts = {"events": 0, "experiments": 0, "commits": 0, "keeps": 0}
+    counts = {"events": 0, "experiments": 0, "commits": 0, "keeps": 0, "models": 0}
     notes: list[str] = []
     try:
         for note in _check(lab, counts):
@@ -81,6 +82,7 @@ def _check(lab: Lab, counts: dict[str, int]) -> Iterator[str]:
         counts["commits"] = _check_commits(git, claims, recorded)
         counts["keeps"] = sum(claim.kept for claim in claims)
         yield from check_branch(git, lab.settings.tag, claims, tips)
+        counts["models"] = _check_models(lab, ledger, {claim.number for claim in claims if claim.decision})
         yield from _arena_notes(lab, ledger, claims)
 
 
@@ -150,6 +152,24 @@ def _bases(git: Git, claims: Sequence[Claim]) -> dict[str, bytes | str]:
     return {one.name: _digest(one) if isinstance(one, Commit) else one.why for one in found}
 
 
+def _check_models(lab: Lab, ledger: Ledger, decided: set[int]) -> int:
+    """Each kept model is the one that the referee scored in a trial of its experiment."""
+    kept = models.of_lab(lab.state)
+    for number in kept.numbers():
+        mend = f"`rm -r {kept.folder / str(number)}`; `autoresearch replay {number}` trains it again"
+        try:
+            one, trials = kept.get(number), ledger.get(number).trials
+        except UserError as error:
+            raise BrokenStory(f"a kept model: {error}", number=number, mend=mend) from error
+        scored = {trial.score.audit.get("sealed_sha256") for trial in trials if trial.score}
+        wrong = models.problem(one)
+        if number in decided and one.sealed_sha256 not in scored:
+            wrong = wrong or "it is none that the ledger has a score of"
+        if wrong:
+            raise BrokenStory(f"the kept model of experiment {number}: {wrong}", number=number, mend=mend)
+    return len(kept.numbers())
+
+
 def _digest(commit: Commit) -> bytes:
     return hashlib.sha256(repr(sorted(commit.others.items())).encode()).digest()
 
@@ -179,9 +199,11 @@ def _check_commit(claim: Claim, commit: Commit | Missing, bases: Mapping[str, by
 
 def _arena_notes(lab: Lab, ledger: Ledger, claims: Sequence[Claim]) -> Iterator[str]:
     """Where the lab's files are not the arena's of the last experiment: then the next run begins a new one."""
-    if not claims:
+    fingerprint = arenas.current(ledger)
+    claims = [claim for claim in claims if claim.arena == fingerprint]
+    if fingerprint is None or not claims:
         return
-    arena = ledger.arena(claims[-1].arena)
+    arena = ledger.arena(fingerprint)
     begins = "the next run begins a new arena, with a baseline"
     try:
         if hashlib.sha256(lab.read("prepare.py")).hexdigest() != arena.prepare_sha256:

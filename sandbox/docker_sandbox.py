@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from sandbox import rundir
 from sandbox import spec as bodies
 from sandbox.docker_engine import Container, Engine
-from sandbox.interface import SandboxSpec, SandboxUnavailable
+from sandbox.interface import Errand, RunResult, SandboxSpec, SandboxUnavailable
 from sandbox.runtimes import fitted
-from sandbox.session import TrialSession, Watched
+from sandbox.session import TrialSession, Watched, one_line
 
 
 class DockerSandbox:
@@ -51,6 +51,16 @@ class DockerSandbox:
                 referee=referee_watch,
                 before_scoring=onto_all_cores,
             )
+
+    def errand(self, spec: SandboxSpec, errand: Errand, *, cancel: Callable[[], bool]) -> RunResult:
+        """See :class:`sandbox.interface.Sandbox`. The container is gone when this returns."""
+        spec = fitted(spec, self._engine.info())
+        run = rundir.RunDir(root=spec.runs_dir / spec.run_id)
+        with ExitStack() as undo:
+            container = self._create(undo, spec, errand.value, bodies.errand_body(spec, run, errand))
+            watched = Watched(runner=container, log_limit_bytes=spec.limits.log_bytes)
+            watched.start()
+            return one_line(watched, spec, opened_at=watched.started_at, cancel=cancel)
 
     def _create(self, undo: ExitStack, spec: SandboxSpec, role: str, body: bodies.Body) -> Container:
         name = bodies.container_name(spec, role)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sandbox.interface import RunResult, RunStatus, SandboxSpec
+from sandbox.interface import Errand, RunResult, RunStatus, SandboxSpec
+from sandbox.rundir import RunDir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +32,20 @@ class FakeSandbox:
     name: str = "fake"
     asked: list[SandboxSpec] = field(default_factory=list)
     reaped: int = 0
+    answers: dict[Errand, dict[str, object]] = field(default_factory=dict)
+    errands: list[tuple[Errand, SandboxSpec]] = field(default_factory=list)
 
     @contextmanager
     def session(self, spec: SandboxSpec) -> Iterator[FakeSession]:
         self.asked.append(spec)
-        yield FakeSession(run=self.script(spec))
+        yield FakeSession(run=self.script(spec), spec=spec)
+
+    def errand(self, spec: SandboxSpec, errand: Errand, *, cancel: Callable[[], bool]) -> RunResult:
+        """Answers with what ``answers`` has for it."""
+        del cancel
+        self.errands.append((errand, spec))
+        line = json.dumps({"version": 1, "referee_sha256": "0" * 64, **self.answers[errand]})
+        return FakeSession(run=FakeRun(), spec=spec).result(RunStatus.OK, line)
 
     def reap(self, lab_id: str) -> Sequence[str]:
         del lab_id
@@ -47,6 +58,7 @@ class FakeSession:
     """See :class:`sandbox.interface.Session`."""
 
     run: FakeRun
+    spec: SandboxSpec
 
     def train(self, *, on_release: Callable[[float], None], cancel: Callable[[], bool]) -> RunResult:
         del cancel
@@ -55,7 +67,7 @@ class FakeSession:
         on_release(1.0)
         if self.run.while_training is not None:
             self.run.while_training()
-        return self._result(self.run.status, self.run.log)
+        return self.result(self.run.status, self.run.log)
 
     def score(self, *, cancel: Callable[[], bool]) -> RunResult:
         del cancel
@@ -63,11 +75,31 @@ class FakeSession:
         if self.run.val_bpb is None:
             verdict |= {"status": "invalid", "reason": self.run.reason or "no sealed model"}
         else:
-            verdict |= SCORED | {"val_bpb": self.run.val_bpb}
+            verdict |= SCORED | {"val_bpb": self.run.val_bpb, **self._kept(self.run.val_bpb)}
             verdict["audit"] = AUDIT | {"corrected_bpb": self.run.val_bpb}
-        return self._result(RunStatus.OK, json.dumps(verdict))
+        return self.result(RunStatus.OK, json.dumps(verdict))
 
-    def _result(self, status: RunStatus, log: str) -> RunResult:
+    def _kept(self, val_bpb: float) -> dict[str, object]:
+        """As the referee does it: a small sealed model, put where it was asked for, by the same rule."""
+        below = self.spec.confirm_below
+        if not self.spec.keep or (below is not None and val_bpb >= below):
+            return {}
+        parts = {"model.safetensors": f"weights for {val_bpb}".encode(), "model.json": b"{}"}
+        kept = RunDir(root=self.spec.runs_dir / self.spec.run_id).kept
+        kept.mkdir(parents=True, exist_ok=True)
+        for name, content in parts.items():
+            (kept / name).write_bytes(content)
+        graph, weights = (hashlib.sha256(parts[name]) for name in ("model.json", "model.safetensors"))
+        return {
+            "sealed_sha256": hashlib.sha256(graph.digest() + weights.digest()).hexdigest(),
+            "kept": {
+                "graph_sha256": graph.hexdigest(),
+                "weights_sha256": weights.hexdigest(),
+                "bytes": sum(map(len, parts.values())),
+            },
+        }
+
+    def result(self, status: RunStatus, log: str) -> RunResult:
         return RunResult(
             status=status,
             reason=self.run.reason,

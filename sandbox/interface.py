@@ -26,6 +26,13 @@ class Cancelled(Exception):  # noqa: N818
     """The caller's ``cancel`` answered true; the run was killed and is not judged."""
 
 
+class Errand(StrEnum):
+    """A small run of the referee's image outside a trial; the value is the role of its container."""
+
+    HOLDOUT = "holdout"  # scores a kept sealed model on the holdout
+    BENCHMARK = "benchmark"  # measures the cores or the GPU that train
+
+
 class RunStatus(StrEnum):
     """How one container ended."""
 
@@ -120,6 +127,7 @@ class SandboxSpec:
     apparmor: str | None = None  # asked for only where the engine has it; see sandbox.runtimes
     confirm_rows: int = 0  # cuts of the second audit of what scores below confirm_below
     confirm_below: float | None = None
+    keep: bool = False  # the referee copies what it judged well into RunDir.kept, which whoever asked takes away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +180,17 @@ class Sandbox(Protocol):
 
     def session(self, spec: SandboxSpec) -> AbstractContextManager[Session]:
         """Open a trial; leaving the context removes every container, volume and file of it."""
+        ...
+
+    def errand(self, spec: SandboxSpec, errand: Errand, *, cancel: Callable[[], bool]) -> RunResult:
+        """One run of the referee's image by itself; its one line is the ``log`` of the result.
+
+        For the holdout the sealed model lies in ``RunDir.sealed`` of the spec's run, put there by the caller.
+
+        Raises:
+            SandboxUnavailable: the engine failed.
+            Cancelled: ``cancel`` answered true.
+        """
         ...
 
     def reap(self, lab_id: str) -> Sequence[str]:

@@ -37,6 +37,16 @@ class RunDir:
     def gate(self) -> Path:
         return self.root / "gate"
 
+    @property
+    def sealed(self) -> Path:
+        """A kept model, for the holdout alone."""
+        return self.root / "sealed"
+
+    @property
+    def kept(self) -> Path:
+        """Where the referee puts what is kept. Beside the run's folder: it outlives it until somebody takes it."""
+        return self.root.with_name(f"{self.root.name}-kept")
+
     def release(self, data_dir: Path, granted_seconds: float) -> None:
         """Hand over the training tokens: every file linked, the budget written, the index last.
 
@@ -80,6 +90,9 @@ def create(spec: SandboxSpec) -> RunDir:
         for folder in (run.lab, run.train, run.gate):
             folder.mkdir(parents=True)
             folder.chmod(0o755)
+        if spec.keep:
+            run.kept.mkdir()
+            run.kept.chmod(0o777)  # the referee's uid is not ours; the lab's state, above it, is closed to all others
         for name, content in (("train.py", spec.train_py), ("prepare.py", spec.prepare_py)):
             _write(run.lab / name, content)
             _check(run.lab / name, content)

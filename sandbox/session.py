@@ -116,26 +116,30 @@ class TrialSession:
         self.trainer.final_state()  # the gate stays shut while anything of the candidate lives
         self.before_scoring()
         self.run.open_gate(spec.confirm_below)
-        opened_at = time.monotonic()
-        seconds = spec.times.score_seconds
-        rules = TimeRules(
-            train_seconds=seconds, startup_seconds=seconds, free_startup_seconds=0, score_seconds=seconds,
-            starts_at="container",
-        )  # fmt: skip
-        clock = Clock(rules, started_at=opened_at)
-        watch = Watch(clock=clock, mailbox=referee.mailbox, release=_nothing, kill=referee.runner.kill, cancel=cancel)
-        ending = watch.until_ended()
-        state = referee.final_state(killed_by_us=ending.killed_for is not None)
-        status, reason = classify(ending, state, True, spec, referee.errors.text())
-        return RunResult(
-            status=status,
-            reason=reason,
-            exit_code=state.exit_code,
-            log=referee.text(),
-            log_bytes=referee.output.total_bytes,
-            startup_seconds=0.0,
-            wall_seconds=ending.ended_at - opened_at,
-        )
+        return one_line(referee, spec, opened_at=time.monotonic(), cancel=cancel)
+
+
+def one_line(referee: Watched, spec: SandboxSpec, *, opened_at: float, cancel: Callable[[], bool]) -> RunResult:
+    """Wait for the referee's answer, as long as a scoring may take."""
+    seconds = spec.times.score_seconds
+    rules = TimeRules(
+        train_seconds=seconds, startup_seconds=seconds, free_startup_seconds=0, score_seconds=seconds,
+        starts_at="container",
+    )  # fmt: skip
+    clock = Clock(rules, started_at=opened_at)
+    watch = Watch(clock=clock, mailbox=referee.mailbox, release=_nothing, kill=referee.runner.kill, cancel=cancel)
+    ending = watch.until_ended()
+    state = referee.final_state(killed_by_us=ending.killed_for is not None)
+    status, reason = classify(ending, state, True, spec, referee.errors.text())
+    return RunResult(
+        status=status,
+        reason=reason,
+        exit_code=state.exit_code,
+        log=referee.text(),
+        log_bytes=referee.output.total_bytes,
+        startup_seconds=0.0,
+        wall_seconds=ending.ended_at - opened_at,
+    )
 
 
 def _nothing(_granted_seconds: float) -> None:

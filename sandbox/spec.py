@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from sandbox import seccomp
-from sandbox.interface import SandboxSpec
+from sandbox.interface import Errand, MiB, SandboxSpec
 from sandbox.rundir import RunDir
 
 PROJECT = "autoresearchd"
@@ -67,27 +67,68 @@ def train_body(spec: SandboxSpec, run: RunDir) -> Body:
     return body
 
 
-def referee_body(spec: SandboxSpec, run: RunDir, split: str = "val") -> Body:
-    """The trusted scorer, as tightly held: its data is hostile."""
+def referee_body(spec: SandboxSpec, run: RunDir) -> Body:
+    """The trusted scorer, as tightly held: its data is hostile. It alone sees the validation rows."""
     times = spec.times
     backstop = int(times.startup_seconds + times.train_seconds + times.score_seconds + 120)
     body = _hardened(spec, "referee", uid=spec.slot.referee_uid, cpus=spec.limits.idle_cpus)
     body["HostConfig"]["NanoCpus"] = len(spec.limits.scoring_cpus) * 10**9  # once its cores are given to it
     body["Cmd"] = [
         "/usr/bin/timeout", "--signal=KILL", str(backstop), PYTHON, "-P", "-m", "autoresearch_guest.referee",
-        "--gate", "/gate", "--sealed", "/out", "--data", "/data", "--split", split,
+        "--gate", "/gate", "--sealed", "/out", "--data", "/data", "--split", "val",
         "--seq-len", str(spec.seq_len), "--vocab-size", str(spec.vocab_size),
         "--audit-rows", str(spec.audit_rows), "--confirm-rows", str(spec.confirm_rows),
-        "--device", "cuda" if spec.gpu else "cpu",
+        "--device", _device(spec), *_keep_words(spec),
     ]  # fmt: skip
     body["WorkingDir"] = "/"
     body["HostConfig"]["Mounts"] = [
         _bind(str(run.gate), "/gate"),
         _bind(str(spec.data_dir / "common"), "/data/common"),
-        _bind(str(spec.data_dir / split), f"/data/{split}"),
+        _bind(str(spec.data_dir / "val"), "/data/val"),
         _volume(spec, read_only=True),
+        *([_bind(str(run.kept), "/keep", read_only=False)] if spec.keep else []),
     ]
     return body
+
+
+def errand_body(spec: SandboxSpec, run: RunDir, errand: Errand) -> Body:
+    """A run of the referee's image outside a trial. The holdout is seen by one kind of them, and by nothing else."""
+    if errand is Errand.BENCHMARK:
+        program, mounts, cpus = ["autoresearch_guest.benchmark"], [], spec.limits.cpus
+    else:
+        program, mounts, cpus = _holdout_words(spec), _holdout_mounts(spec, run), spec.limits.scoring_cpus
+    backstop = int(spec.times.score_seconds + 60)
+    body = _hardened(spec, errand.value, uid=spec.slot.referee_uid, cpus=cpus)
+    body["HostConfig"]["NanoCpus"] = len(cpus) * 10**9
+    body["Cmd"] = [
+        "/usr/bin/timeout", "--signal=KILL", str(backstop), PYTHON, "-P", "-m", *program, "--device", _device(spec),
+    ]  # fmt: skip
+    body["WorkingDir"] = "/"
+    body["HostConfig"]["Mounts"] = mounts
+    return body
+
+
+def _holdout_words(spec: SandboxSpec) -> list[str]:
+    return [
+        "autoresearch_guest.referee", "--sealed", "/sealed", "--data", "/data", "--split", "holdout",
+        "--seq-len", str(spec.seq_len), "--vocab-size", str(spec.vocab_size), "--audit-rows", str(spec.audit_rows),
+    ]  # fmt: skip
+
+
+def _holdout_mounts(spec: SandboxSpec, run: RunDir) -> list[Body]:
+    return [
+        _bind(str(run.sealed), "/sealed"),
+        _bind(str(spec.data_dir / "common"), "/data/common"),
+        _bind(str(spec.data_dir / "holdout"), "/data/holdout"),
+    ]
+
+
+def _device(spec: SandboxSpec) -> str:
+    return "cuda" if spec.gpu else "cpu"
+
+
+def _keep_words(spec: SandboxSpec) -> list[str]:
+    return ["--keep", "/keep", "--keep-mib", str(spec.limits.output_bytes // MiB)] if spec.keep else []
 
 
 def labels(spec: SandboxSpec, role: str) -> dict[str, str]:
@@ -197,12 +238,12 @@ def cpuset(cpus: tuple[int, ...]) -> str:
     return ",".join(str(cpu) for cpu in cpus)
 
 
-def _bind(source: str, target: str) -> Body:
+def _bind(source: str, target: str, *, read_only: bool = True) -> Body:
     return {
         "Type": "bind",
         "Source": source,
         "Target": target,
-        "ReadOnly": True,
+        "ReadOnly": read_only,
         "BindOptions": {"Propagation": "rprivate"},
     }
 

@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from sandbox import rundir
-from sandbox.interface import SandboxSpec, SandboxUnavailable
+from sandbox.interface import Errand, RunResult, SandboxSpec, SandboxUnavailable
 from sandbox.runner import State
-from sandbox.session import TrialSession, Watched
+from sandbox.session import TrialSession, Watched, one_line
 
 GUEST = Path(__file__).parent / "guest"
 
@@ -63,13 +64,38 @@ class UnsafeLocalSandbox:
             referee.kill()
             run.remove()
 
+    def errand(self, spec: SandboxSpec, errand: Errand, *, cancel: Callable[[], bool]) -> RunResult:
+        """See :class:`sandbox.interface.Sandbox`."""
+        run = rundir.RunDir(root=spec.runs_dir / spec.run_id)
+        with TemporaryDirectory(prefix="autoresearch-errand-") as folder:
+            (Path(folder) / "autoresearch_guest").symlink_to(GUEST)
+            command = self._errand_command(spec, run, errand)
+            process = LocalProcess(command, Path(folder), self._environment(spec, Path(folder), run))
+            watched = Watched(runner=process, log_limit_bytes=spec.limits.log_bytes)
+            try:
+                watched.start()
+                return one_line(watched, spec, opened_at=watched.started_at, cancel=cancel)
+            finally:
+                process.kill()
+
+    def _errand_command(self, spec: SandboxSpec, run: rundir.RunDir, errand: Errand) -> list[str]:
+        device = ["--device", "cuda" if spec.gpu else "cpu"]
+        if errand is Errand.BENCHMARK:
+            return [str(self._python), "-P", "-m", "autoresearch_guest.benchmark", *device]
+        return [
+            str(self._python), "-P", "-m", "autoresearch_guest.referee",
+            "--sealed", str(run.sealed), "--data", str(spec.data_dir), "--split", "holdout",
+            "--seq-len", str(spec.seq_len), "--vocab-size", str(spec.vocab_size),
+            "--audit-rows", str(spec.audit_rows), *device,
+        ]  # fmt: skip
+
     def _referee_command(self, spec: SandboxSpec, run: rundir.RunDir, out: Path) -> list[str]:
         return [
             str(self._python), "-P", "-m", "autoresearch_guest.referee",
             "--gate", str(run.gate), "--sealed", str(out), "--data", str(spec.data_dir), "--split", "val",
             "--seq-len", str(spec.seq_len), "--vocab-size", str(spec.vocab_size),
             "--audit-rows", str(spec.audit_rows), "--confirm-rows", str(spec.confirm_rows),
-            "--device", "cuda" if spec.gpu else "cpu",
+            "--device", "cuda" if spec.gpu else "cpu", *(["--keep", str(run.kept)] if spec.keep else []),
         ]  # fmt: skip
 
     @staticmethod

@@ -77,11 +77,13 @@ def gc(
     lab: LabOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove what piles up: folders of runs, stale temporary files and locks, volumes and images."""
-    from daemon import retention
+    """Remove what piles up: folders of runs, stale temporary files and locks, old models, volumes and images."""
+    from daemon import retention, tidying
 
     opened = open_lab(lab)
     opened.check_owner()
     with lab_lock(opened.state, "gc"):
         done = retention.collect(opened, dry_run=dry_run)
+        if not dry_run:
+            tidying.measure(opened)
     retention.show(done, Console(), as_json=as_json, dry_run=dry_run)

@@ -14,6 +14,7 @@ from daemon import output
 from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, stopping
 from daemon.lab import Lab
 from daemon.lifecycle import stopped_by_signals
+from daemon.model import UserError
 from sandbox.interface import Cancelled
 
 
@@ -41,10 +42,23 @@ def prepare(context: typer.Context, lab: LabOption = HERE) -> None:
 @app.command()
 def run(
     context: typer.Context,
-    experiments: Annotated[int, typer.Option(min=0, help="How many experiments to run, the baseline not counted.")],
+    experiments: Annotated[
+        int | None, typer.Option(min=0, help="How many experiments to run, the baseline not counted.")
+    ] = None,
+    long: Annotated[
+        float | None, typer.Option("--long", metavar="SECONDS", help="Instead: train a champion for so long, once.")
+    ] = None,
+    experiment: Annotated[
+        int | None, typer.Option("--experiment", help="Which, with --long.", show_default="the champion")
+    ] = None,
     lab: LabOption = HERE,
 ) -> None:
     """Run experiments. Ctrl-C stops cleanly: what was decided stays, what was running is taken up next time."""
+    if (experiments is None) == (long is None) or (experiment is not None and long is None):
+        raise UserError("say --experiments N, or --long SECONDS (with --experiment N for another than the champion)")
+    if experiments is None:
+        _train_long(lab, long or 0.0, experiment)
+        return
     from daemon.research import research
     from daemon.steering import Steering
 
@@ -56,6 +70,15 @@ def run(
     if decided < experiments:
         why = "the proposer has nothing left, or a cap or program.md says that this is enough"
         typer.echo(f"{decided} of {experiments} experiments: {why}")
+
+
+def _train_long(lab: Path, seconds: float, number: int | None) -> None:
+    from daemon import longer
+
+    with stopping() as stop:
+        done = longer.train_long(lab, seconds, longer.sandboxed(stop, Console(stderr=True)), number)
+    output.show(open_lab(lab), done.number, Console(), as_json=False)
+    sys.exit(0 if done.val_bpb is not None else 3)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from daemon.ledger.chain import GENESIS
 from daemon.ledger.holdout import Look
 from daemon.ledger.ledger import Ledger, utc_now
+from daemon.ledger.listing import Listing
 from daemon.ledger.projection import summarise
 from daemon.ledger.records import MAX_LOG_TAIL
 from daemon.ledger.schema import LedgerBroken, LedgerError
@@ -29,6 +30,7 @@ __all__ = [
     "Ledger",
     "LedgerBroken",
     "LedgerError",
+    "Listing",
     "Look",
     "Looked",
     "Quarantined",

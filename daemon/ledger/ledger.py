@@ -20,7 +20,8 @@ from typing import Any
 
 from daemon.ledger import audit, chain, holdout, records, totals
 from daemon.ledger.holdout import Look
-from daemon.ledger.projection import COLUMNS, row_of, summarise, summary_of
+from daemon.ledger.listing import Listing
+from daemon.ledger.projection import COLUMNS, row_of, summarise
 from daemon.ledger.schema import UNFINISHED, LedgerBroken, LedgerError, connect
 from daemon.ledger.totals import Totals
 from daemon.model import Arena, Decision, Experiment, Phase, Proposal, Summary, UserError
@@ -39,9 +40,20 @@ class Ledger:
     Every method may raise LedgerError: the file is locked, full, damaged or not ours.
     """
 
-    def __init__(self, path: Path, *, now: Callable[[], str] = utc_now, one_thread: bool = True) -> None:
-        """Open it. With ``one_thread`` false the caller sees to it that one thread at a time uses this connection."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now: Callable[[], str] = utc_now,
+        one_thread: bool = True,
+        listing: Listing | None = None,
+    ) -> None:
+        """Open it. With ``one_thread`` false the caller sees to it that one thread at a time uses this connection.
+
+        Connections to the same file may share a ``listing``.
+        """
         self._path = path
+        self._listing = listing or Listing()
         self._now = now
         with self._translated():
             self._db = connect(path, one_thread=one_thread)
@@ -120,11 +132,7 @@ class Ledger:
 
     def summaries(self, arena: str | None = None) -> list[Summary]:
         """One line for every experiment, read from the projection alone."""
-        rows = self._all(
-            f"SELECT {_COLUMNS} FROM experiments WHERE ? IS NULL OR arena = ? ORDER BY number",  # noqa: S608
-            (arena, arena),
-        )
-        return [summary_of(row) for row in rows]
+        return [line for line in self._listing.lines(self._all) if arena is None or line.arena == arena]
 
     def totals(self) -> Totals:
         """What the lab has counted since it was made."""

@@ -6,8 +6,8 @@
 
 `--audit-level full` is for what is about to be kept: as many cuts as say something new (16 in every row, within a
 quarter of a gigabyte of losses). `--keep` copies the very bytes that were judged into a directory of the host, after
-an "ok" alone; a later run scores them from there: `--sealed /keep --split holdout`. The holdout's answer carries one
-number, and its refusals no detail.
+an "ok" alone and, where the host wrote a number to confirm below, for a score below it; a later run scores them from
+there: `--sealed /sealed --split holdout`. The holdout's answer carries one number, and its refusals no detail.
 
 `--confirm-rows` audits a second time, with so many cuts, what scores below the number that the host may write beside
 the gate (a file `confirm`): what could become the champion is looked at harder than what is thrown away.

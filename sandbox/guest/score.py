@@ -155,7 +155,8 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)  # a parent that has started no thread pool can be forked
     ops.table()  # looked up once, and not by every child
     device = torch.device(options.device)
-    bound = bounds(options.max_seconds, options.memory_mib if device.type == "cpu" else 0)
+    on_cpu = device.type == "cpu"
+    bound = bounds(options.max_seconds, options.memory_mib if on_cpu else 0, writes_files=not on_cpu)
     rows = read_rows(options.data, options.split, options.seq_len, options.vocab_size)
     bench = Bench(files=sealed.read(options.sealed), rows=rows, device=device, bound=bound)
     _fits(bench.files, options)
@@ -190,6 +191,11 @@ def _passed(
     return found
 
 
+def _is_wanted(options: argparse.Namespace, bpb: float) -> bool:
+    """Is the model to be kept? Where the host named the score below which it could be used, a worse one is not."""
+    return options.keep is not None and (options.confirm_below is None or bpb < options.confirm_below)
+
+
 def _judge(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     facts = facts_pass(bench)
@@ -204,7 +210,7 @@ def _judge(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
         again = audit_pass(bench, facts, cuts_wanted(bench.rows, options.confirm_rows, "normal"))
         found, level = _passed(bench, *again, nats, allowed), "full"
     confirmed_at = time.monotonic()
-    kept = keep(bench.files, options.keep) if options.keep is not None else None
+    kept = keep(bench.files, options.keep) if _is_wanted(options, answer.bpb(nats, bench.rows)) else None
     if options.split == "holdout":
         return answer.holdout(nats, bench.rows, found) | {"sealed_sha256": bench.files.sha256}
     return {

@@ -32,23 +32,26 @@ class Bounds:
     deadline: of time.monotonic(); seconds: how long that was at the start, for the sentence. None: no limit.
     memory_bytes: private memory of one child, beyond what it starts with. None: as much as the container has,
         where the kernel then ends it.
+    writes_files: whether a child may write into files. Only drivers of accelerators need to: their caches.
     """
 
     seconds: float | None = None
     deadline: float | None = None
     memory_bytes: int | None = None
+    writes_files: bool = True
 
     def left(self) -> float | None:
         """Seconds until the deadline, never negative."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
-def bounds(seconds: float, memory_mib: int) -> Bounds:
+def bounds(seconds: float, memory_mib: int, *, writes_files: bool = True) -> Bounds:
     """Start the clock; 0 means no limit of ours."""
     return Bounds(
         seconds=seconds or None,
         deadline=time.monotonic() + seconds if seconds else None,
         memory_bytes=memory_mib * 2**20 or None,
+        writes_files=writes_files,
     )
 
 
@@ -143,6 +146,8 @@ def _confine(bound: Bounds) -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if not bound.writes_files:  # the directory for kept models lies on the host's disk, and is for the parent alone
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     if bound.memory_bytes is not None:
         limit = _private_bytes() + bound.memory_bytes
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import spec as made
-from sandbox.interface import Limits, SandboxSpec, TimeRules
+from sandbox.interface import Errand, Limits, SandboxSpec, TimeRules
 from sandbox.proxy import asked
 from sandbox.proxy.allow import Allow
 from sandbox.proxy.asked import ContainerView
@@ -22,7 +22,6 @@ from sandbox.proxy.strict_json import canonical
 from sandbox.rundir import RunDir
 from sandbox.runtimes import APPARMOR_PROFILE
 
-SPLITS = ("val", "holdout")
 PROBE = [made.PYTHON, "-P", "/gate/probe.py"]  # the self-check's program in the referee's place
 COUNT = 10**9
 _TIMES = TimeRules(train_seconds=0, startup_seconds=0, free_startup_seconds=0, score_seconds=0)
@@ -34,7 +33,7 @@ class Checked:
 
     name: str
     body: dict[str, Any]
-    volume: str
+    volume: str  # empty: it has none
     image: str
     sources: tuple[str, ...]
 
@@ -65,22 +64,37 @@ def container(body: Mapping[str, Any], name: str, allow: Allow) -> Checked:
         Refused: it is not one that the sandbox would ask for.
     """
     view = asked.view_of_container(body)
-    role = view.Labels.get(f"{made.LABEL}.role")
-    if role not in ("train", "referee"):
-        raise Refused("the body has neither the train container's nor the referee's label")
-    spec, split = _train(view, allow) if role == "train" else _referee(view, allow)
+    role = view.Labels.get(f"{made.LABEL}.role", "")
+    spec, own = _made_anew(view, role, allow)
     own_name = made.container_name(spec, role)
     if name != own_name:
         raise Refused("the name is not the one that the labels make")
-    run = RunDir(root=spec.runs_dir / spec.run_id)
-    own = made.train_body(spec, run) if role == "train" else made.referee_body(spec, run, split)
-    if role == "referee" and spec.run_id.startswith(asked.SELF_CHECK):
-        own["Cmd"] = [*own["Cmd"][:3], *PROBE]
     own = {key: value for key, value in own.items() if value is not None}
     _same(body, own)
     mounts = own["HostConfig"]["Mounts"]
     sources = tuple(str(mount["Source"]) for mount in mounts if mount["Type"] == "bind")
-    return Checked(name=own_name, body=own, volume=made.volume_name(spec), image=spec.image, sources=sources)
+    volumes = [str(mount["Source"]) for mount in mounts if mount["Type"] == "volume"]
+    return Checked(name=own_name, body=own, volume="".join(volumes), image=spec.image, sources=sources)
+
+
+def _made_anew(view: ContainerView, role: str, allow: Allow) -> tuple[SandboxSpec, dict[str, Any]]:
+    if role == "train":
+        spec = _train(view, allow)
+        return spec, made.train_body(spec, _run(spec))
+    if role == "referee":
+        spec = _referee(view, allow)
+        own = made.referee_body(spec, _run(spec))
+        if spec.run_id.startswith(asked.SELF_CHECK):
+            own["Cmd"] = [*own["Cmd"][:3], *PROBE]
+        return spec, own
+    if role in tuple(Errand):
+        spec = _errand(view, Errand(role), allow)
+        return spec, made.errand_body(spec, _run(spec), Errand(role))
+    raise Refused("the body has the label of none of the sandbox's containers")
+
+
+def _run(spec: SandboxSpec) -> RunDir:
+    return RunDir(root=spec.runs_dir / spec.run_id)
 
 
 def update(body: Mapping[str, Any], allow: Allow) -> dict[str, Any]:
@@ -120,7 +134,7 @@ def _common(view: ContainerView, allow: Allow) -> SandboxSpec:
     )
 
 
-def _train(view: ContainerView, allow: Allow) -> tuple[SandboxSpec, str]:
+def _train(view: ContainerView, allow: Allow) -> SandboxSpec:
     cpus = asked.cores_of(view.HostConfig.CpusetCpus, allow)
     environment = asked.variables(view.Env)
     seconds = environment.get("AUTORESEARCH_TRAIN_SECONDS", "")
@@ -130,7 +144,7 @@ def _train(view: ContainerView, allow: Allow) -> tuple[SandboxSpec, str]:
     if profile not in ("cpu", "gpu"):
         raise Refused("AUTORESEARCH_PROFILE is none of the two profiles")
     train_seconds = float(seconds)
-    spec = replace(
+    return replace(
         _common(view, allow),
         profile=profile,
         seed=asked.number(environment.get("AUTORESEARCH_SEED"), 2**63, "the seed"),
@@ -139,21 +153,22 @@ def _train(view: ContainerView, allow: Allow) -> tuple[SandboxSpec, str]:
             _TIMES, train_seconds=train_seconds, startup_seconds=_backstop(view, allow) + 0.5 - 60 - train_seconds
         ),
     )
-    return spec, "val"
 
 
-def _referee(view: ContainerView, allow: Allow) -> tuple[SandboxSpec, str]:
-    common = _common(view, allow)
+def _words(view: ContainerView) -> dict[str, str]:
+    """What the referee is told, by name."""
     words = view.Cmd[7:]
-    told = dict(zip(words[::2], words[1::2], strict=False))
+    return dict(zip(words[::2], words[1::2], strict=False))
+
+
+def _referee(view: ContainerView, allow: Allow) -> SandboxSpec:
+    common, told = _common(view, allow), _words(view)
     if common.run_id.startswith(asked.SELF_CHECK) and view.Cmd[3:] == PROBE:
-        told = dict.fromkeys(("--seq-len", "--vocab-size", "--audit-rows", "--confirm-rows"), "1") | {"--split": "val"}
-    split = told.get("--split", "")
-    if split not in SPLITS:
-        raise Refused("the split is none of val and holdout")
+        told = dict.fromkeys(("--seq-len", "--vocab-size", "--audit-rows", "--confirm-rows"), "1")
     idle = asked.cores_of(view.HostConfig.CpusetCpus, allow)
-    spec = replace(
+    return replace(
         common,
+        keep="--keep" in told,
         seq_len=asked.number(told.get("--seq-len"), COUNT, "--seq-len"),
         vocab_size=asked.number(told.get("--vocab-size"), COUNT, "--vocab-size"),
         audit_rows=asked.number(told.get("--audit-rows"), COUNT, "--audit-rows"),
@@ -161,7 +176,28 @@ def _referee(view: ContainerView, allow: Allow) -> tuple[SandboxSpec, str]:
         limits=asked.limits_of(view.HostConfig, _trainers_cores(view, idle, allow), idle, allow),
         times=replace(_TIMES, startup_seconds=_backstop(view, allow) + 0.5 - 120),
     )
-    return spec, split
+
+
+def _errand(view: ContainerView, errand: Errand, allow: Allow) -> SandboxSpec:
+    """A run outside a trial. Its cores are the trainer's, and for the holdout the referee's besides."""
+    common, told = _common(view, allow), _words(view)
+    if common.run_id.startswith(asked.SELF_CHECK):
+        raise Refused("the self-check sends nobody on errands")
+    cores = asked.cores_of(view.HostConfig.CpusetCpus, allow)
+    count = asked.number(asked.variables(view.Env).get("OMP_NUM_THREADS"), len(cores), "OMP_NUM_THREADS")
+    spec = replace(
+        common,
+        limits=asked.limits_of(view.HostConfig, cores[:count], cores, allow),
+        times=replace(_TIMES, score_seconds=_backstop(view, allow) + 0.5 - 60),
+    )
+    if errand is Errand.BENCHMARK:
+        return spec
+    return replace(
+        spec,
+        seq_len=asked.number(told.get("--seq-len"), COUNT, "--seq-len"),
+        vocab_size=asked.number(told.get("--vocab-size"), COUNT, "--vocab-size"),
+        audit_rows=asked.number(told.get("--audit-rows"), COUNT, "--audit-rows"),
+    )
 
 
 def _trainers_cores(view: ContainerView, idle: tuple[int, ...], allow: Allow) -> tuple[int, ...]:

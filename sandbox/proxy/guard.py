@@ -54,7 +54,8 @@ class Guard:
         else:
             checked = bodies.container(body, call.query["name"], self._allow)
             places.check(checked.sources)
-            await self._check_volume(call, checked.volume)
+            if checked.volume:
+                await self._check_volume(call, checked.volume)
             await self._check_image(call, checked.image)
             have = len(await self._listed(call, "/containers/json?all=1&", list))
             target = f"{call.version}/containers/create?name={checked.name}"

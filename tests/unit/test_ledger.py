@@ -206,8 +206,8 @@ def test_ten_thousand_rows_are_listed_without_payloads(path: Path, ledger: Ledge
     statements: list[str] = []
     ledger._db.set_trace_callback(statements.append)
     assert len(ledger.summaries()) == 10_000
-    assert len(statements) == 1
-    assert "events" not in statements[0]
+    assert not [statement for statement in statements if "payload" in statement]
+    assert len(statements) <= 3
 
 
 class TestVerify:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from specs import LIMITS, TIMES, a_spec
 
 from sandbox import spec as bodies
-from sandbox.interface import Limits, MiB, SandboxSpec, Slot
+from sandbox.interface import Errand, Limits, MiB, SandboxSpec, Slot
 from sandbox.proxy import bodies as door
 from sandbox.proxy.allow import Allow, BadAllowFile, load
 from sandbox.proxy.refusal import Refused
@@ -45,13 +45,14 @@ SPECS = [
     a_spec(limits=replace(LIMITS, cpus=(0,), idle_cpus=(0,))),
     a_spec(limits=replace(LIMITS, cpus=(0, 1, 2), idle_cpus=(1, 2, 3, 4))),
     a_spec(run_id="trial-0a1b2c3d", confirm_rows=2000, seed=0),
+    a_spec(keep=True),
 ]
 
 
 def both(spec: SandboxSpec) -> list[tuple[str, dict[str, Any]]]:
     run = RunDir(root=spec.runs_dir / spec.run_id)
-    made = [("train", bodies.train_body(spec, run))]
-    return made + [("referee", bodies.referee_body(spec, run, split)) for split in ("val", "holdout")]
+    made = [("train", bodies.train_body(spec, run)), ("referee", bodies.referee_body(spec, run))]
+    return made + [(errand.value, bodies.errand_body(spec, run, errand)) for errand in Errand]
 
 
 def through(spec: SandboxSpec, role: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -87,10 +88,13 @@ def test_whatever_the_settings_are(
 def test_the_self_check_sees_its_own_folders_and_never_the_data() -> None:
     skeleton = Path("/lab-root/runs/selfcheck-0a1b2c3d-data")
     spec = a_spec(run_id="selfcheck-0a1b2c3d", data_dir=skeleton)
-    (_, train), (_, referee), _ = both(spec)
+    (_, train), (_, referee), *errands = both(spec)
     referee["Cmd"] = [*referee["Cmd"][:3], bodies.PYTHON, "-P", "/gate/probe.py"]
     through(spec, "train", train)
     through(spec, "referee", referee)
+    for role, body in errands:
+        with pytest.raises(Refused):
+            through(spec, role, body)
     for role, body in both(replace(spec, data_dir=Path("/lab-root/data"))):
         with pytest.raises(Refused):
             through(spec, role, body)
@@ -99,12 +103,47 @@ def test_the_self_check_sees_its_own_folders_and_never_the_data() -> None:
         through(a_spec(), "referee", {**body, "Cmd": referee["Cmd"]})
 
 
-def test_a_referee_scores_validation_or_holdout_and_nothing_else() -> None:
-    spec = a_spec()
-    run = RunDir(root=spec.runs_dir / spec.run_id)
-    for split in ("train", "common", "../../home"):
-        with pytest.raises(Refused):
-            through(spec, "referee", bodies.referee_body(spec, run, split))
+def _with_split(body: dict[str, Any], split: str) -> dict[str, Any]:
+    text = json.dumps(body["HostConfig"]["Mounts"]).replace("/val", f"/{split}").replace("/holdout", f"/{split}")
+    words = [split if word in ("val", "holdout") else word for word in body["Cmd"]]
+    return {**body, "Cmd": words, "HostConfig": {**body["HostConfig"], "Mounts": json.loads(text)}}
+
+
+@pytest.mark.parametrize("split", ["val", "holdout", "train", "common", "../../home"])
+def test_a_trial_scores_validation_and_the_holdouts_run_the_holdout_and_nothing_else(split: str) -> None:
+    named = dict(both(a_spec()))
+    for role, own in (("referee", "val"), ("holdout", "holdout")):
+        if split != own:
+            with pytest.raises(Refused):
+                through(a_spec(), role, _with_split(named[role], split))
+
+
+KEEPS = {
+    "more than the output may have": ("--keep-mib", "100000"),
+    "into another place": ("--keep", "/out"),
+}
+
+
+@pytest.mark.parametrize("what", KEEPS)
+def test_what_is_kept_is_kept_as_the_sandbox_does_it(what: str) -> None:
+    body = dict(both(a_spec(keep=True)))["referee"]
+    name, value = KEEPS[what]
+    words = list(body["Cmd"])
+    words[words.index(name) + 1] = value
+    with pytest.raises(Refused):
+        through(a_spec(keep=True), "referee", {**body, "Cmd": words})
+
+
+@pytest.mark.parametrize("target", ["/keep", "/sealed", "/gate"])
+@pytest.mark.parametrize(
+    "source", ["/", "/lab-root", "/lab-root/runs", "/lab-root/runs/00008-0-kept", "/lab-root/data"]
+)
+def test_no_other_folder_is_ever_mounted_there(source: str, target: str) -> None:
+    for role, body in both(a_spec(keep=True)):
+        mounts = [{**m, "Source": source} if m["Target"] == target else m for m in body["HostConfig"]["Mounts"]]
+        if mounts != body["HostConfig"]["Mounts"]:
+            with pytest.raises(Refused):
+                through(a_spec(keep=True), role, {**body, "HostConfig": {**body["HostConfig"], "Mounts": mounts}})
 
 
 BEYOND = {
@@ -136,7 +175,13 @@ BEYOND = {
 
 @pytest.mark.parametrize("what", BEYOND)
 def test_what_goes_beyond_the_allow_file_is_refused(what: str) -> None:
-    roles = both(BEYOND[what])[: 1 if what == "profile" else 3]  # a referee is not told the profile
+    roles = both(BEYOND[what])
+    if what == "profile":  # a referee is not told the profile
+        roles = roles[:1]
+    if what == "seconds":  # what has no part in training is not told how long it takes
+        roles = roles[:2]
+    if what in ("other data", "other runs"):
+        roles = [(role, body) for role, body in roles if role != "benchmark"]  # it sees no folder at all
     for role, body in roles:
         with pytest.raises(Refused):
             through(BEYOND[what], role, body)

@@ -17,7 +17,7 @@ from specs import LIMITS, a_spec
 
 from sandbox import seccomp
 from sandbox import spec as bodies
-from sandbox.interface import Slot
+from sandbox.interface import Errand, SandboxSpec, Slot
 from sandbox.rundir import RunDir
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -32,6 +32,9 @@ RUN = RunDir(root=Path("/lab-root/runs/00007-0"))
         ("volume", bodies.volume_body(a_spec())),
         ("train-gpu", bodies.train_body(a_spec(gpu="GPU-1234", runtime="runsc", slot=Slot(number=2)), RUN)),
         ("train-apparmor", bodies.train_body(a_spec(apparmor="docker-default"), RUN)),
+        ("referee-keep", bodies.referee_body(a_spec(keep=True), RUN)),
+        ("holdout", bodies.errand_body(a_spec(), RUN, Errand.HOLDOUT)),
+        ("benchmark", bodies.errand_body(a_spec(), RUN, Errand.BENCHMARK)),
         ("train-cdi", bodies.train_body(a_spec(gpu="nvidia.com/gpu=0"), RUN)),
     ],
 )
@@ -73,6 +76,15 @@ def test_the_label_of_the_configuration_covers_the_profile(monkeypatch: pytest.M
     assert bodies.train_body(a_spec(), RUN)["Labels"][f"{bodies.LABEL}.config"] != before
 
 
+def containers(spec: SandboxSpec) -> list[dict[str, Any]]:
+    errands = [bodies.errand_body(spec, RUN, errand) for errand in Errand]
+    return [bodies.train_body(spec, RUN), bodies.referee_body(spec, RUN), *errands]
+
+
+def all_bodies(spec: SandboxSpec) -> list[dict[str, Any]]:
+    return [*containers(spec), bodies.volume_body(spec)]
+
+
 def all_text(value: Any) -> list[str]:
     if isinstance(value, dict):
         return [str(key) for key in value] + [text for item in value.values() for text in all_text(item)]
@@ -83,17 +95,10 @@ def all_text(value: Any) -> list[str]:
 
 def test_nothing_a_proposer_wrote_reaches_a_body() -> None:
     hostile = a_spec(train_py=b"SENTINEL-7f3a", prepare_py=b"x")
-    for body in (bodies.train_body(hostile, RUN), bodies.referee_body(hostile, RUN), bodies.volume_body(hostile)):
+    plain = a_spec(prepare_py=b"x")
+    for body, other in zip(all_bodies(hostile), all_bodies(plain), strict=True):
         assert not [text for text in all_text(body) if "SENTINEL" in text]
-        assert body == next(
-            other
-            for other in (
-                bodies.train_body(a_spec(prepare_py=b"x"), RUN),
-                bodies.referee_body(a_spec(prepare_py=b"x"), RUN),
-                bodies.volume_body(a_spec(prepare_py=b"x")),
-            )
-            if other.get("Labels", {}).get(f"{bodies.LABEL}.role") == body["Labels"][f"{bodies.LABEL}.role"]
-        )
+        assert body == other
 
 
 def test_the_train_container_never_sees_validation_or_holdout() -> None:
@@ -104,8 +109,35 @@ def test_the_train_container_never_sees_validation_or_holdout() -> None:
     assert not [source for source in sources if source.endswith(("/val", "/holdout", "/data/train"))]
 
 
-def test_every_bind_is_read_only_and_private() -> None:
-    for body in (bodies.train_body(a_spec(), RUN), bodies.referee_body(a_spec(), RUN)):
+def sources_of(body: dict[str, Any]) -> list[str]:
+    return [str(mount["Source"]) for mount in body["HostConfig"]["Mounts"]]
+
+
+def test_the_holdout_is_in_its_own_container_and_in_no_other() -> None:
+    holdout = bodies.errand_body(a_spec(keep=True), RUN, Errand.HOLDOUT)
+    assert [source for source in sources_of(holdout) if source.endswith("/holdout")] == ["/lab-root/data/holdout"]
+    assert not [source for source in sources_of(holdout) if source.endswith(("/val", "/train", "-out", "/data"))]
+    for keep in (False, True):
+        train, referee, _, benchmark = containers(a_spec(keep=keep))
+        for body in (train, referee, benchmark):
+            assert not [text for text in all_text(body["HostConfig"]["Mounts"]) + body["Cmd"] if "holdout" in text]
+        assert [source for source in sources_of(referee) if source.endswith("/val")] == ["/lab-root/data/val"]
+
+
+def test_only_the_referee_writes_to_the_host_and_only_when_something_is_to_be_kept() -> None:
+    for keep in (False, True):
+        bodies_of = dict(zip(("train", "referee", "holdout", "benchmark"), containers(a_spec(keep=keep)), strict=True))
+        writable = {
+            (role, mount["Target"], mount["Source"])
+            for role, body in bodies_of.items()
+            for mount in body["HostConfig"]["Mounts"]
+            if mount["Type"] == "bind" and not mount["ReadOnly"]
+        }
+        assert writable == ({("referee", "/keep", "/lab-root/runs/00007-0-kept")} if keep else set())
+
+
+def test_every_other_bind_is_read_only_and_private() -> None:
+    for body in containers(a_spec()):
         for mount in body["HostConfig"]["Mounts"]:
             if mount["Type"] == "bind":
                 assert mount["ReadOnly"] is True
