@@ -92,7 +92,7 @@ def a_loop(directory: Path) -> Iterator[Loop]:
 
 def seconds_of_steps(loop: Loop, steps: int) -> list[float]:
     if loop.source.desk is not None:
-        loop.source.desk.notebook()  # what each patch touched is worked out once; no real night leaves it to one step
+        loop.source.desk.notebook()  # works out once what each patch touched, as a real night does little by little
     taken = []
     for _ in range(steps + 1):
         began = time.monotonic()

@@ -76,7 +76,7 @@ def _seconds_of(act: Callable[[], None], finished: Callable[[], None]) -> list[f
     act()
     finished()
     taken: list[float] = []
-    while len(taken) < ROUNDS and sum(taken) < MAX_SECONDS / 2:
+    while not taken or (len(taken) < ROUNDS and sum(taken) < MAX_SECONDS / 2):
         began = time.monotonic()
         act()
         finished()

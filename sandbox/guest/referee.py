@@ -47,6 +47,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--keep-mib", type=int, default=1024, metavar="M", help="largest model that may be kept")
     parser.add_argument("--gate", type=Path, help="wait until this directory holds a file named open")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.set_defaults(confirm_below=None)  # the host writes it beside the gate
     options = parser.parse_args(arguments)
     if options.keep is not None and options.split == "holdout":
         parser.error("--keep goes with --split val: the holdout scores what is kept already")

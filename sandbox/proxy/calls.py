@@ -25,6 +25,8 @@ class Kind(StrEnum):
     IMAGE = "image"
     LIST_CONTAINERS = "list containers"
     LIST_VOLUMES = "list volumes"
+    LIST_IMAGES = "list images"
+    REMOVE_IMAGE = "remove image"
     CREATE_CONTAINER = "create container"
     CREATE_VOLUME = "create volume"
     REMOVE_VOLUME = "remove volume"
@@ -86,6 +88,14 @@ RULES = (
         may={"name": r"[a-z0-9-]{1,128}"}, must=frozenset({"name"}),
     ),
     Rule(kind=Kind.CREATE_VOLUME, method="POST", path="/volumes/create"),
+    Rule(
+        kind=Kind.LIST_IMAGES, method="GET", path="/images/json",
+        may={"filters": r".{1,400}", "only_ids": "0", "all": "0"}, must=frozenset({"filters"}),
+    ),
+    Rule(
+        kind=Kind.REMOVE_IMAGE, method="DELETE", path=r"/images/(?P<name>sha256:[0-9a-f]{64})",
+        may={"force": NO, "noprune": NO},
+    ),
     Rule(kind=Kind.REMOVE_VOLUME, method="DELETE", path=f"/volumes/{NAME}", may={"force": YES}),
     Rule(kind=Kind.REMOVE, method="DELETE", path=f"/containers/{NAME}", may={"v": YES, "force": YES, "link": NO}),
     Rule(kind=Kind.INSPECT, method="GET", path=f"/containers/{NAME}/json"),
@@ -96,7 +106,12 @@ RULES = (
     _on(Kind.ATTACH, "attach", stdout="1", stderr="1", stream="1"),
 )  # fmt: skip
 # What the sandbox sends upstream instead of the client's own words.
-QUERIES = {Kind.REMOVE: "?v=1&force=1", Kind.REMOVE_VOLUME: "?force=1", Kind.ATTACH: "?stdout=1&stderr=1&stream=1"}
+QUERIES = {
+    Kind.REMOVE: "?v=1&force=1",
+    Kind.REMOVE_VOLUME: "?force=1",
+    Kind.REMOVE_IMAGE: "?force=0",
+    Kind.ATTACH: "?stdout=1&stderr=1&stream=1",
+}
 
 
 def recognise(method: str, target: str) -> Call:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 
-from sandbox.image import CONTENTS_LABEL
+from sandbox.image import CONTENTS_LABEL, STAGE_LABEL
 from sandbox.proxy import bodies, places
 from sandbox.proxy.allow import Allow
 from sandbox.proxy.calls import NAMED_CONTAINER, QUERIES, WITH_BODY, Call, Kind
@@ -18,6 +18,12 @@ from sandbox.proxy.strict_json import canonical, parse_object
 from sandbox.proxy.upstream import Request, Upstream
 from sandbox.spec import LABEL, PROJECT
 
+LEFTOVERS = (CONTENTS_LABEL, STAGE_LABEL)
+LISTS = {
+    Kind.LIST_VOLUMES: "/volumes?",
+    Kind.LIST_CONTAINERS: "/containers/json?all=1&",
+    Kind.LIST_IMAGES: "/images/json?",
+}
 _FULL_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -76,10 +82,11 @@ class Guard:
         elif call.kind is Kind.REMOVE_VOLUME:
             await self._own(call, f"/volumes/{call.name}")
             path = f"/volumes/{call.name}"
-        elif call.kind in (Kind.LIST_CONTAINERS, Kind.LIST_VOLUMES):
-            self._check_filters(call.query["filters"])
-            path = "/volumes?" if call.kind is Kind.LIST_VOLUMES else "/containers/json?all=1&"
-            query = self._filters()
+        elif call.kind is Kind.REMOVE_IMAGE:
+            await self._check_leftover(call)
+            path = f"/images/{call.name}"
+        elif call.kind in LISTS:
+            path, query = LISTS[call.kind], _written(self._permitted_filters(call))
         return Request(method=call.method, target=f"{call.version}{path}{query}")
 
     def _on_container(self, call: Call, found: Mapping[str, Any], raw: bytes, query: str) -> Request:
@@ -132,12 +139,36 @@ class Guard:
             raise Refused("the engine could not list what the lab has", 502)
         return found
 
-    def _filters(self) -> str:
-        wanted = canonical({"label": [f"{name}={value}" for name, value in self._labels.items()]})
-        return "filters=" + quote(wanted, safe="")
+    async def _check_leftover(self, call: Call) -> None:
+        """An image of ours without a name; one with a name is in use, and another's is not ours to remove."""
+        status, found = await self._upstream.look_up(f"{call.version}/images/{call.name}/json")
+        if status == 404:
+            raise Refused(f"No such image: {shown(call.name)}", 404)
+        if status != 200 or not isinstance(found, dict) or found.get("Id") != call.name:
+            raise Refused("the engine could not say what that image is", 502)
+        labels = (found.get("Config") or {}).get("Labels") or {}
+        if not {*labels} & {*LEFTOVERS} or found.get("RepoTags") or found.get("RepoDigests"):
+            raise Refused(f"the image {shown(call.name, 80)} is no nameless leftover of this project")
 
-    def _check_filters(self, text: str) -> None:
-        """The lab's own things are listed, whatever is asked for; another question is refused, not answered in part."""
-        wanted = parse_object(text.encode("utf-8"))
-        if wanted != {"label": [f"{name}={value}" for name, value in self._labels.items()]}:
-            raise Refused("the list may be of this lab's things alone")
+    def _filters(self) -> str:
+        return _written({"label": self._own_labels()})
+
+    def _own_labels(self) -> list[str]:
+        return [f"{name}={value}" for name, value in self._labels.items()]
+
+    def _permitted_filters(self, call: Call) -> dict[str, list[str]]:
+        """The filters of a list, where they are the sandbox's; another question is refused, not answered in part."""
+        own = self._own_labels()
+        may: list[dict[str, list[str]]] = [{"label": own}]
+        if call.kind is Kind.LIST_VOLUMES:
+            may.append({"label": own, "dangling": ["true"]})
+        if call.kind is Kind.LIST_IMAGES:
+            may = [{"label": [label], "dangling": ["true"]} for label in LEFTOVERS]
+        wanted = parse_object(call.query["filters"].encode("utf-8"))
+        if wanted not in may:
+            raise Refused("the list may be of this lab's things, and of nameless images of this project, alone")
+        return next(one for one in may if one == wanted)
+
+
+def _written(filters: Mapping[str, list[str]]) -> str:
+    return "filters=" + quote(canonical(filters), safe="")

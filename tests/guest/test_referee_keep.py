@@ -188,3 +188,30 @@ def test_the_parent_never_parses(forge, options, monkeypatch):
     monkeypatch.setattr(sealed, "parse", lambda *args, **kwargs: os.kill(os.getpid(), 11))
     found, code = referee.judge(options())
     assert (found, code) == ({"status": "invalid", "reason": "loading died of SIGSEGV"}, 0)
+
+
+@pytest.mark.parametrize(("below", "is_kept"), [(None, True), (1e9, True), (0.1, False)])
+def test_where_the_host_names_a_score_only_a_better_one_is_kept(forge, options, kept, below, is_kept):
+    forge.write()
+    asked = options("--keep", kept)
+    asked.confirm_below = below
+    found, _ = referee.judge(asked)
+    assert found["status"] == "ok"
+    assert sorted(p.name for p in kept.iterdir()) == (["model.json", "model.safetensors"] if is_kept else [])
+    assert (found["kept"] is not None) == is_kept
+
+
+def test_the_children_of_the_referee_write_no_files(forge, options, kept, monkeypatch):
+    """They run what a candidate made; the folder for kept models lies on a disk of the host."""
+    real = score.nats_of
+
+    def writes(*given, **named):
+        with pytest.raises(OSError, match="too large"), (kept / "flood").open("wb", buffering=0) as file:
+            file.write(b"x")
+        return real(*given, **named)
+
+    monkeypatch.setattr(score, "nats_of", writes)
+    found, _ = referee.judge(options("--keep", forge.write() and kept))
+    assert found["status"] == "ok", found
+    assert (kept / "flood").stat().st_size == 0
+    assert (kept / "model.safetensors").stat().st_size > 0

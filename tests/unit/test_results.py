@@ -73,3 +73,38 @@ def test_the_old_file_stays_when_writing_fails(tmp_path: Path, monkeypatch: pyte
         write_atomically(path, b"new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["results.tsv"]
+
+
+def kept_up(tmp_path: Path, *steps: list[Summary]) -> list[bool]:
+    """Bring one file up to each step in turn, and see that it is right; says of each whether it was appended to."""
+    path, whole, appended = tmp_path / "results.tsv", tmp_path / "whole.tsv", []
+    file = results.ResultsFile(path)
+    for step in steps:
+        before = path.stat().st_ino if path.exists() else None
+        file.update(step)
+        results.write(whole, step)
+        assert path.read_bytes() == whole.read_bytes()
+        appended.append(path.stat().st_ino == before)
+    return appended
+
+
+def test_a_new_line_is_appended_and_a_changed_one_is_not(tmp_path: Path) -> None:
+    first, second, third = (summary(number, Decision.DISCARD, 1.0) for number in range(3))
+    running, other = summary(1, None, None), summary(0, Decision.KEEP, 1.0)
+    steps = [[first], [first, running], [first, second], [first, second, third], [first, second, third]]
+    assert kept_up(tmp_path, *steps) == [False, True, True, True, True]
+    assert kept_up(tmp_path, [first, second], [other, second], [other, second, third]) == [False, False, True]
+    assert kept_up(tmp_path, [first, third], [first, second, third], [first]) == [False, False, False]
+
+
+def test_a_file_that_somebody_touched_is_written_anew(tmp_path: Path) -> None:
+    rows = [summary(number, Decision.DISCARD, 1.0) for number in range(3)]
+    path = tmp_path / "results.tsv"
+    file = results.ResultsFile(path)
+    file.update(rows[:1])
+    path.write_text("something else\n")
+    file.update(rows[:2])
+    assert len(path.read_text().splitlines()) == 3
+    path.unlink()
+    file.update(rows)
+    assert len(path.read_text().splitlines()) == 4
