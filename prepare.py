@@ -138,6 +138,7 @@ PACKING_REFILL = 128  # documents read at a time
 TEXT_SUFFIXES = (".parquet", ".txt", ".md")
 TEXT_DOCUMENT_CHARACTERS = 16_384
 MAX_EVALUATION_SHARE = 0.12  # of a folder's documents, for each of val and holdout
+MIN_TRAINING_SHARE = 0.5  # of a folder's documents; as many as the others may have been a holdout
 MIN_EVALUATION_ROWS = 16  # fewer rows would make a score of noise
 TOKENIZER_DOCUMENT_CHARACTERS = 10_000  # of one document, so that a few long ones do not shape the vocabulary
 SHARD_TEXT_BYTES = 128 * 2**20  # of text in one training shard, about
@@ -201,7 +202,7 @@ class Source:
 
     `spans` holds what to read for each split. Where `evaluation_share` is above 0, all splits read the same spans and
     a document belongs to the split that its hash falls into; else `owners` (hash -> split) names the documents of the
-    evaluation shards, which no other split may contain.
+    evaluation shards, which no other split may contain. `holdout` counts the holdouts used up before this one.
     """
 
     name: str
@@ -209,6 +210,7 @@ class Source:
     spans: dict[str, list[Span]]
     evaluation_share: float = 0.0
     owners: dict[int, str] = field(default_factory=dict)
+    holdout: int = 0
 
     def text_bytes(self) -> int:
         """Bytes of text to tokenise, about (parquet's own count before compression)."""
@@ -225,9 +227,11 @@ def _belongs(text: str, split: str, source: Source) -> bool:
     if not source.evaluation_share:
         return source.owners.get(digest, split) == split
     position = digest / 2**64
-    if position < source.evaluation_share:
+    share = source.evaluation_share
+    if position < share:
         return split == "val"
-    return split == ("holdout" if position < 2 * source.evaluation_share else "train")
+    begins = (1 + source.holdout) * share
+    return split == ("holdout" if begins <= position < begins + share else "train")
 
 
 def _documents(source: Source, split: str, spans: Iterable[Span] | None = None) -> Iterator[str]:
@@ -311,12 +315,12 @@ def _spans(path: Path, column: str) -> list[Span]:
 
 
 def folder_source(
-    folder: Path, *, column: str, name: str, licence: str, suffixes: tuple[str, ...] = TEXT_SUFFIXES
+    folder: Path, *, column: str, name: str, licence: str, suffixes: tuple[str, ...] = TEXT_SUFFIXES, holdout: int = 0
 ) -> Source:
     """Return a folder's text as a source, with its documents split by hash.
 
     Raises:
-        UserError: no folder, nothing to read in it, or a file that cannot be used.
+        UserError: no folder, nothing to read in it, a file that cannot be used, or no such holdout.
     """
     if not folder.is_dir():
         raise UserError(f"the folder {folder} does not exist.")
@@ -327,14 +331,19 @@ def folder_source(
     total_bytes = sum(span.text_bytes for span in spans)
     # Twice what the evaluation needs at 5 bytes a token (packing crops), but never more than the share.
     share = min(MAX_EVALUATION_SHARE, 2 * 5 * EVAL_TOKENS / max(total_bytes, 1))
-    return Source(name=name, licence=licence, spans=dict.fromkeys(SPLITS, spans), evaluation_share=share)
+    most = int((1 - MIN_TRAINING_SHARE) / share) - 2
+    if not 0 <= holdout <= most:
+        raise UserError(f"--holdout must be between 0 and {most} for this text, not {holdout}.")
+    return Source(
+        name=name, licence=licence, spans=dict.fromkeys(SPLITS, spans), evaluation_share=share, holdout=holdout
+    )
 
 
-def sample_source() -> Source:
+def sample_source(holdout: int = 0) -> Source:
     """Return the text that comes with the project.
 
     Raises:
-        UserError: the sample is not where it should be.
+        UserError: the sample is not where it should be, or it has no such holdout.
     """
     folder = Path(os.environ.get("AUTORESEARCH_SAMPLE_DIR") or Path(__file__).resolve().parent / "data" / "sample")
     if not any(folder.glob("*.parquet")):
@@ -342,11 +351,11 @@ def sample_source() -> Source:
     licence = "public domain: King James Version (1769), from Debian's bible-kjv-text; Crown prerogative in the UK"
     name = "sample: King James Version"
     return folder_source(
-        folder, column="text", name=name, licence=licence, suffixes=(".parquet",)
+        folder, column="text", name=name, licence=licence, suffixes=(".parquet",), holdout=holdout
     )  # not its licence note
 
 
-def climbmix_source(shards: int) -> Source:
+def climbmix_source(shards: int, holdout: int = 0) -> Source:
     """Download training shards 0 … shards-1 and the two evaluation shards, and return them as a source.
 
     Raises:
@@ -354,9 +363,11 @@ def climbmix_source(shards: int) -> Source:
     """
     if not 1 <= shards <= CLIMBMIX_HOLDOUT:
         raise UserError(f"--shards must be between 1 and {CLIMBMIX_HOLDOUT}, not {shards}.")
+    if not 0 <= holdout <= CLIMBMIX_HOLDOUT - shards:
+        raise UserError(f"--holdout must be between 0 and {CLIMBMIX_HOLDOUT - shards} here, not {holdout}.")
     default = Path.home() / ".cache" / "autoresearch" / "climbmix"
     folder = Path(os.environ.get("AUTORESEARCH_DOWNLOADS") or default).expanduser()
-    numbers = {"val": [CLIMBMIX_VAL], "holdout": [CLIMBMIX_HOLDOUT], "train": list(range(shards))}
+    numbers = {"val": [CLIMBMIX_VAL], "holdout": [CLIMBMIX_HOLDOUT - holdout], "train": list(range(shards))}
     download([f"shard_{number:05d}.parquet" for group in numbers.values() for number in group], folder)
     spans = {
         split: [span for n in group for span in _parquet_spans(folder / f"shard_{n:05d}.parquet", "text")]
@@ -859,7 +870,7 @@ def _inputs(source: Source) -> dict[str, Any]:
     files = [[path.name, _sha256(path) if small else [path.stat().st_size, path.stat().st_mtime_ns]] for path in paths]
     column = source.spans["train"][0].column
     constants = [PROFILE, MAX_SEQ_LEN, VOCAB_SIZE, EVAL_TOKENS, MAX_DOCUMENT_TOKENS, TOKENIZER_CHARACTERS]
-    described = [source.name, source.licence, column]
+    described = [source.name, source.licence, column, *([source.holdout] if source.holdout else [])]
     return {"data_version": DATA_VERSION, "constants": constants, "source": described, "files": files}
 
 
@@ -1332,6 +1343,9 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     kind.add_argument("--source", type=Path, metavar="DIR", help="a folder of .parquet, .txt and .md files")
     kind.add_argument("--shards", type=int, metavar="N", default=DEFAULT_SHARDS, help="training shards of climbmix")
     kind.add_argument("--verify", action="store_true", help="hash all prepared files again")
+    parser.add_argument(
+        "--holdout", type=int, metavar="N", default=0, help="another holdout, when N of them have been looked at enough"
+    )
     parser.add_argument("--column", default="text", metavar="NAME", help="the parquet column of --source to read")
     parser.add_argument(
         "--licence", default="not stated", metavar="TEXT", help="the licence of --source, for the manifest"
@@ -1343,11 +1357,13 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 def _source(options: argparse.Namespace) -> Source:
     if options.sample:
-        return sample_source()
+        return sample_source(options.holdout)
     if options.source:
         name = f"folder {options.source.resolve().name}"
-        return folder_source(options.source, column=options.column, name=name, licence=options.licence)
-    return climbmix_source(options.shards)
+        return folder_source(
+            options.source, column=options.column, name=name, licence=options.licence, holdout=options.holdout
+        )
+    return climbmix_source(options.shards, options.holdout)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -109,6 +109,29 @@ def test_a_large_folder_gives_the_evaluation_only_what_it_needs(
     assert 0.01 < source.evaluation_share < 0.12
 
 
+def test_another_holdout_shares_nothing_with_the_one_before_and_leaves_validation_alone() -> None:
+    texts = sample_texts()
+    sources = [prepare.sample_source(holdout) for holdout in range(3)]
+    held = [{text for text in texts if prepare._belongs(text, "holdout", source)} for source in sources]
+    assert all(held)
+    assert not held[0] & held[1] and not held[1] & held[2]
+    for source in sources:
+        by_split = [{text for text in texts if prepare._belongs(text, split, source)} for split in prepare.SPLITS]
+        assert sum(map(len, by_split)) == len(set(texts))
+        assert by_split[1] == {text for text in texts if prepare._belongs(text, "val", sources[0])}
+
+
+def test_another_holdout_is_prepared_anew_and_one_that_is_not_there_is_refused(sample: Path, tmp_path: Path) -> None:
+    done = run("--sample", "--holdout", "1", "--data", tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    before, after = manifest(sample)["files"], manifest(tmp_path / "data")["files"]
+    assert before["holdout/rows.bin"] != after["holdout/rows.bin"]
+    for wrong in ("99", "-1"):
+        refused = run("--sample", "--holdout", wrong, "--data", tmp_path / "data")
+        assert refused.returncode == 2
+        assert "--holdout must be between 0 and" in refused.stderr
+
+
 # -- determinism and reuse
 
 
