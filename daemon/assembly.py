@@ -24,9 +24,10 @@ from daemon.program_watch import ProgramWatch
 from daemon.proposers import interface as proposers
 from daemon.proposing import Source
 from daemon.sections import DecideSettings
+from daemon.slots import Queued, turns_of
 from daemon.steering import Steering
 from daemon.text import clean
-from daemon.trial import SerialExecutor
+from daemon.trial import Executor, SerialExecutor
 from sandbox import preflight
 from sandbox.interface import MiB, SandboxUnavailable
 
@@ -106,7 +107,7 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, so
         workspace=lab.workspace,
         source=source,
         check=checker.check,
-        executor=SerialExecutor(lab.wall.sandbox),
+        executor=_executor(lab, observers, steering),
         plan=lab.spec,
         rule=_rule(settings.decide),
         train_seed=settings.decide.train_seed,
@@ -115,6 +116,10 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, so
         steering=steering,
         healthy=lambda: _check_health(lab),
     )
+
+
+def _executor(lab: Lab, observers: Observers, steering: Steering) -> Executor:
+    return Queued(SerialExecutor(lab.wall.sandbox), turns_of(lab), observers, steering)
 
 
 def _check_health(lab: Lab) -> None:

@@ -22,6 +22,8 @@ from daemon.sections import (
     RefereeSettings,
     SandboxSettings,
     Section,
+    SlotSettings,
+    TelemetrySettings,
     TimeSettings,
 )
 from sandbox.interface import Limits, MiB
@@ -43,16 +45,19 @@ class Settings(Section):
     decide: DecideSettings = DecideSettings()
     control: ControlSettings = ControlSettings()
     metrics: MetricsSettings = MetricsSettings()
+    slot: SlotSettings = SlotSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.
 
         Raises:
-            UserError: ``cpus`` names a core that this process may not use.
+            UserError: ``cpus`` or ``referee_cpus`` names a core that this process may not use.
         """
         box = self.sandbox
         cpus = _cores(box.cpus)
-        idle = tuple(sorted(os.sched_getaffinity(0) - set(cpus))) or cpus
+        rest = tuple(sorted(os.sched_getaffinity(0) - set(cpus))) or cpus
+        idle = rest if box.referee_cpus == "auto" else _cores(box.referee_cpus)
         return Limits(
             cpus=cpus,
             idle_cpus=idle,
@@ -75,7 +80,7 @@ def _cores(text: str) -> tuple[int, ...]:
         first, _, last = part.partition("-")
         wanted |= set(range(int(first), int(last or first) + 1))
     if missing := wanted - set(usable):
-        raise UserError(f"lab.toml: sandbox.cpus names core {min(missing)}, which this machine does not offer")
+        raise UserError(f"lab.toml: [sandbox] names core {min(missing)}, which this machine does not offer")
     return tuple(sorted(wanted))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,17 @@ from sandbox.unsafe_local import UnsafeLocalSandbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wall:
-    """The sandbox that a lab asks for, and what of it belongs to the arena."""
+    """The sandbox that a lab asks for, and what of it belongs to the arena.
+
+    ``engine_id`` is empty where nobody could tell what runs; ``containers_of`` counts those of any lab, by its id.
+    """
 
     sandbox: Sandbox
     name: str
     contents: str
     torch_version: str
+    engine_id: str = ""
+    containers_of: Callable[[str], int] = lambda _lab_id: 0
 
 
 def open_wall(box: SandboxSettings) -> Wall:
@@ -39,11 +45,14 @@ def open_wall(box: SandboxSettings) -> Wall:
         return Wall(sandbox=local, name=box.kind, contents=image.guest_fingerprint(), torch_version="local")
     engine = Engine()
     labels = find_image(engine, box.image)
+    info = engine.info()
     return Wall(
         sandbox=DockerSandbox(engine),
-        name=f"docker {resolved_runtime(engine.info(), box.runtime or None)}",
+        name=f"docker {resolved_runtime(info, box.runtime or None)}",
         contents=labels[image.CONTENTS_LABEL],
         torch_version=labels.get(image.TORCH_LABEL, "unknown"),
+        engine_id=str(info.get("ID", ""))[:100],
+        containers_of=lambda lab_id: len(engine.ours(lab_id)[0]),
     )
 
 
