@@ -26,8 +26,10 @@ from daemon.proposing import Source
 from daemon.sections import DecideSettings
 from daemon.slots import Queued, turns_of
 from daemon.steering import Steering
+from daemon.telescope import pointing
 from daemon.text import clean
 from daemon.trial import Executor, SerialExecutor
+from daemon.watched import Watched
 from sandbox import preflight
 from sandbox.interface import MiB, SandboxUnavailable
 
@@ -119,7 +121,9 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, so
 
 
 def _executor(lab: Lab, observers: Observers, steering: Steering) -> Executor:
-    return Queued(SerialExecutor(lab.wall.sandbox), turns_of(lab), observers, steering)
+    """Trials one by one, each under the eyes of the host, and each when it is this lab's turn."""
+    watched = Watched(SerialExecutor(lab.wall.sandbox), pointing(lab), lab.settings.telemetry, observers, steering)
+    return Queued(watched, turns_of(lab), observers, steering)
 
 
 def _check_health(lab: Lab) -> None:
