@@ -123,7 +123,9 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, so
 def _executor(lab: Lab, observers: Observers, steering: Steering) -> Executor:
     """Trials one by one, each under the eyes of the host, and each when it is this lab's turn."""
     watched = Watched(SerialExecutor(lab.wall.sandbox), pointing(lab), lab.settings.telemetry, observers, steering)
-    return Queued(watched, turns_of(lab), observers, steering)
+    turns = turns_of(lab)
+    turns.check()
+    return Queued(watched, turns, observers, steering)
 
 
 def _check_health(lab: Lab) -> None:

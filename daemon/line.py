@@ -90,6 +90,14 @@ class Line:
         self._folder, self._total_bytes, self._orphaned = folder, total_bytes, orphaned
         self._boot = boot_id()
 
+    def check(self) -> None:
+        """See that this user may stand here.
+
+        Raises:
+            UserError: the folder cannot be used by this user.
+        """
+        os.close(open_shared(self._folder))
+
     def enter(self, claim: Claim) -> Place:
         """Take a place at the end. What died of the same lab is cleared away: its containers must have been reaped.
 

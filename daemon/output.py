@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -21,10 +22,15 @@ from daemon.trial import LOG_TAIL_CHARACTERS
 
 LOG_CHARACTERS = 4000
 MAX_REASON_CHARACTERS = 600
+FOLLOW_SECONDS = 1.0
+CHANGING = ("state", "experiment", "reason", "ahead", "paused", "stopping", "decided")
 
 
 def status(lab: Lab, console: Console, *, as_json: bool) -> None:
-    """The champion, the counts and the table."""
+    """The champion, the counts and the table; what the daemon says to those who may ask it and not read the lab."""
+    if lab.state.exists() and not os.access(lab.state, os.R_OK | os.W_OK | os.X_OK):
+        standing(control.ask(lab.control_socket, {"verb": "status"}), console, as_json=as_json)
+        return
     with lab.ledger() as ledger:
         rows = ledger.summaries()
         champion = _champion(ledger)
@@ -71,6 +77,35 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
         console.print(f"{waiting} handed-in patches wait", soft_wrap=True)
     if now is not None:
         console.print(_now(now), highlight=False, soft_wrap=True)
+
+
+def standing(now: Mapping[str, Any], console: Console, *, as_json: bool) -> None:
+    """What the running daemon says it is at, on one line."""
+    if as_json:
+        print(json.dumps(now, ensure_ascii=False), flush=True)
+    else:
+        console.print(_now(now), highlight=False, soft_wrap=True)
+
+
+def follow(lab: Lab, console: Console, stop: Callable[[float], bool], *, as_json: bool) -> None:
+    """Say what the running daemon is at whenever that changes, until it ends or ``stop`` says so.
+
+    Raises:
+        UserError: nothing runs in this lab, or you may not ask it.
+    """
+    told: tuple[object, ...] = ()
+    while True:
+        try:
+            now = control.ask(lab.control_socket, {"verb": "status"})
+        except control.NothingRuns:
+            if not told:
+                raise
+            return
+        if told != (new := tuple(now[key] for key in CHANGING)):
+            told = new
+            standing(now, console, as_json=as_json)
+        if stop(FOLLOW_SECONDS):
+            return
 
 
 def _now(now: Mapping[str, Any]) -> str:

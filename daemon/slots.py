@@ -60,6 +60,15 @@ class Turns:
     def __init__(self, line: Line | None, *, name: str, engine: str = "") -> None:
         self._line, self._name, self._engine = line, name, engine
 
+    def check(self) -> None:
+        """Raise now what would be raised when a trial has begun.
+
+        Raises:
+            UserError: this user may not stand in the line.
+        """
+        if self._line is not None:
+            self._line.check()
+
     @contextmanager
     def held(self, spec: SandboxSpec, waiting: Waiting) -> Iterator[None]:
         """Wait for the turn of a trial, and keep others out while inside.
@@ -86,6 +95,7 @@ class Turns:
     def _wait(self, line: Line, claim: Claim, waiting: Waiting) -> Place:
         began = time.monotonic()
         told: Told = ()
+        waited = False
         place = line.enter(claim)
         try:
             while before := place.before():
@@ -96,14 +106,14 @@ class Turns:
                     told = ()
                     continue
                 if told != (now := tuple((seen.file, seen.claim.taken_at) for seen in before)):
-                    told = now
+                    told, waited = now, True
                     _tell(waiting, place.claim, before)
                 time.sleep(POLL_SECONDS)
             place.take()
         except BaseException:  # nothing of ours runs yet, so the place is free for others; the error goes on
             place.leave()
             raise
-        if told:
+        if waited:
             waiting.observers.notify(SlotTaken(number=waiting.number(), seconds=time.monotonic() - began))
         return place
 
