@@ -24,7 +24,7 @@ from daemon.program_watch import ProgramWatch
 from daemon.proposers import interface as proposers
 from daemon.proposing import Source
 from daemon.sections import DecideSettings
-from daemon.slots import Queued, turns_of
+from daemon.slots import Queued, alone, turns_of
 from daemon.steering import Steering
 from daemon.telescope import pointing
 from daemon.text import clean
@@ -72,7 +72,7 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
     with lab.ledger() as ledger, lab.ledger(one_thread=False) as reader:
         lab.check_ready()
         preflight.check_memory(lab.settings.limits())
-        selfcheck.ensure(lab)
+        selfcheck.ensure(lab, alone(lab, steering.leaves))
         lab.workspace.start_branch()
         with (
             published(lab, ledger) as measuring,

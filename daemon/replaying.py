@@ -20,7 +20,8 @@ from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.lifecycle import StopFlag, lab_lock
 from daemon.model import Arena, Decision, Experiment, OurFault, TrialResult, TrialStatus, UserError
-from daemon.observe import PhaseEntered
+from daemon.observe import Observers, PhaseEntered
+from daemon.slots import Waiting, alone, turns_of
 from daemon.output import print_json
 from daemon.text import clean
 from daemon.trial import Listener, TrialPlan, run_trial
@@ -118,7 +119,7 @@ def sandboxed(stop: StopFlag, console: Console) -> Start:
         lab.check_owner()
         preflight.check_memory(lab.settings.limits())
         lab.wall.sandbox.reap(lab.id)
-        selfcheck.ensure(lab)
+        selfcheck.ensure(lab, alone(lab, stop))
         return lambda plan: _in_sandbox(lab, plan, stop, console)
 
     return start
@@ -133,8 +134,9 @@ def _in_sandbox(lab: Lab, plan: TrialPlan, stop: StopFlag, console: Console) -> 
             PhaseEntered(number=number, phase=phase, seconds=seconds, hypothesis=f"seed {plan.seed}, again")
         )
 
-    with observer.drawing():
-        return run_trial(lab.wall.sandbox, lab.spec(plan), Listener(on_phase=on_phase, cancel=stop))
+    spec = lab.spec(plan)
+    with observer.drawing(), turns_of(lab).held(spec, Waiting(gives_up=stop, observers=Observers([observer]))):
+        return run_trial(lab.wall.sandbox, spec, Listener(on_phase=on_phase, cancel=stop))
 
 
 def recall(ledger: Ledger, number: int, startup_margin_seconds: float) -> Past:

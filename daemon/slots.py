@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -185,6 +185,11 @@ def turns_of(lab: Lab) -> Turns:
     wall = lab.wall
     line = Line(folder_of(setting), total_memory_bytes(), Orphans(wall.engine_id, wall.containers_of).left)
     return Turns(line, name=lab.directory.name, engine=wall.engine_id)
+
+
+def alone(lab: Lab, gives_up: Callable[[], bool]) -> Callable[[SandboxSpec], AbstractContextManager[None]]:
+    """What else runs in the lab's sandbox takes its turn as a trial does."""
+    return lambda spec: turns_of(lab).held(spec, Waiting(gives_up=gives_up))
 
 
 def folder_of(setting: str) -> Path:
