@@ -1,7 +1,7 @@
 # Two commands are enough: `make demo` shows it at work, `make test` runs every test. Both set up what they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test attack fuzz lint train-env daemon-image bench lock clean
+.PHONY: help setup demo test attack fuzz lint train-env daemon-image install uninstall bench lock clean
 
 LAB ?= demo-lab
 EXPERIMENTS ?= 5
@@ -32,6 +32,12 @@ train-env: ## .venv-train: torch, to run prepare.py and train.py by hand
 
 daemon-image: ## autoresearch-daemon:local, for compose.yml (after make setup)
 	@scripts/daemon_image.sh
+
+install: ## for the whole machine, as root: /opt/autoresearchd, its unit and its user; PREFIX and DESTDIR are honoured
+	@scripts/install.sh
+
+uninstall: ## take away what install made; labs and their data stay
+	@scripts/install.sh --uninstall
 
 bench: train-env ## the figures of the README, measured here; an hour on a quiet machine
 	@scripts/bench.sh

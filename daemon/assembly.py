@@ -27,11 +27,14 @@ from daemon.observe import Event, ExperimentClosed, Observer, Observers, Program
 from daemon.program_watch import ProgramWatch
 from daemon.proposers import interface as proposers
 from daemon.proposing import Source
+from daemon.slots import Queued, alone, turns_of
 from daemon.steering import Steering
+from daemon.telescope import pointing
 from daemon.text import clean
 from daemon.tidying import Tidying
 from daemon.trial import Executor, SerialExecutor
 from daemon.trying import Trying
+from daemon.watched import Watched
 from sandbox import preflight
 from sandbox.interface import MiB, SandboxUnavailable
 
@@ -74,7 +77,7 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
     with lab.ledger() as ledger, lab.ledger(one_thread=False) as reader:
         lab.check_ready()
         preflight.check_memory(lab.settings.limits())
-        selfcheck.ensure(lab)
+        selfcheck.ensure(lab, alone(lab, steering.leaves))
         lab.workspace.start_branch()
         with (
             published(lab, ledger) as measuring,
@@ -128,7 +131,7 @@ def _loop(
         check=checker.check,
         trying=Trying(
             ledger=ledger,
-            executor=_executor(lab),
+            executor=_executor(lab, observers, steering),
             plan=lab.spec,
             judge=judging.judge_of(settings.decide, ledger, evidence, approved(lab.state)),
             train_seed=settings.decide.train_seed,
@@ -158,9 +161,15 @@ def _holdout(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering)
     return Holdout(ledger=ledger, looks=looks, score=score, observers=observers)
 
 
-def _executor(lab: Lab) -> Executor:
-    serial = SerialExecutor(lab.wall.sandbox)
-    return models.KeepingExecutor(serial, models.of_lab(lab.state)) if lab.settings.retention.models else serial
+def _executor(lab: Lab, observers: Observers, steering: Steering) -> Executor:
+    """Trials one by one, each under the eyes of the host, and each when it is this lab's turn."""
+    trials: Executor = SerialExecutor(lab.wall.sandbox)
+    if lab.settings.retention.models:
+        trials = models.KeepingExecutor(trials, models.of_lab(lab.state))
+    watched = Watched(trials, pointing(lab), lab.settings.telemetry, observers, steering)
+    turns = turns_of(lab)
+    turns.check()
+    return Queued(watched, turns, observers, steering)
 
 
 def _check_health(lab: Lab) -> None:

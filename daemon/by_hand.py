@@ -9,13 +9,14 @@ from daemon.console import ConsoleObserver
 from daemon.lab import Lab
 from daemon.lifecycle import StopFlag
 from daemon.model import TrialResult
-from daemon.observe import PhaseEntered
+from daemon.observe import Observers, PhaseEntered
+from daemon.slots import Waiting, alone, turns_of
 from daemon.trial import Executor, Listener
 from sandbox import preflight
 from sandbox.interface import SandboxSpec
 
 
-def prepared(lab: Lab) -> None:
+def prepared(lab: Lab, stop: StopFlag) -> None:
     """See that a trial may run in this lab, whose lock is held, and remove what an earlier one left.
 
     Raises:
@@ -25,17 +26,18 @@ def prepared(lab: Lab) -> None:
     lab.check_owner()
     preflight.check_memory(lab.settings.limits())
     lab.wall.sandbox.reap(lab.id)
-    selfcheck.ensure(lab)
+    selfcheck.ensure(lab, alone(lab, stop))
 
 
 def run_watched(
-    executor: Executor, spec: SandboxSpec, number: int, what: str, stop: StopFlag, console: Console
+    lab: Lab, executor: Executor, spec: SandboxSpec, number: int, what: str, stop: StopFlag, console: Console
 ) -> TrialResult:
-    """One trial, with its phases shown on the console."""
+    """One trial when it is this lab's turn, with its phases shown on the console."""
     observer = ConsoleObserver(console)
 
     def on_phase(phase: str, seconds: float) -> None:
         observer.notify(PhaseEntered(number=number, phase=phase, seconds=seconds, hypothesis=what))
 
-    with observer.drawing():
+    waiting = Waiting(gives_up=stop, observers=Observers([observer]))
+    with observer.drawing(), turns_of(lab).held(spec, waiting):
         return executor.run(spec, Listener(on_phase=on_phase, cancel=stop))

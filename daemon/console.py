@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
 from daemon.observe import (
+    Disturbed,
     Event,
     ExperimentClosed,
     FaultSeen,
@@ -21,6 +22,7 @@ from daemon.observe import (
     ProgramChanged,
     ProgramRefused,
     Recovered,
+    SlotAwaited,
     TrialVoided,
     Withheld,
 )
@@ -85,6 +87,12 @@ class ConsoleObserver:
                 self._leave()
                 again = f"; trying again in {event.retry_seconds:g} s" if event.retry_seconds else ""
                 self._console.print(f"[yellow]{escape(clean(event.message, 500))}{again}[/]", soft_wrap=True)
+            case SlotAwaited():
+                self._leave()
+                self._console.print(f"[yellow]{escape(clean(event.reason, 500))}[/]", soft_wrap=True)
+            case Disturbed():
+                text = f"not to be compared: {clean(event.reason, 500)}"
+                self._console.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
             case Paused():
                 self._leave()
                 self._console.print(f"[yellow]paused: {escape(clean(event.reason, 500))}[/]", soft_wrap=True)

@@ -34,6 +34,10 @@ log = logging.getLogger("autoresearchd")
 Answer = Mapping[str, object]
 
 
+class NothingRuns(UserError):  # noqa: N818 - says what is so
+    """There is no running loop to ask."""
+
+
 class Request(BaseModel):
     """What may be asked. ``when`` belongs to ``stop``; the last three to ``submit``, ``train_py`` in base64."""
 
@@ -136,7 +140,8 @@ def ask(path: Path, request: Mapping[str, object], seconds: float = 5.0) -> dict
     """Send a running loop the fields of a :class:`Request`, and return its answer.
 
     Raises:
-        UserError: nothing runs there, you may not ask it, or it refused.
+        NothingRuns: nobody answers at this path.
+        UserError: you may not ask it, or it refused.
     """
     line = json.dumps({"version": VERSION, **request}).encode() + b"\n"
     try:
@@ -147,7 +152,7 @@ def ask(path: Path, request: Mapping[str, object], seconds: float = 5.0) -> dict
             with connection.makefile("rb") as answers:
                 answer = json.loads(answers.readline(8 * MAX_LINE_BYTES))
     except (FileNotFoundError, ConnectionRefusedError):
-        raise UserError("nothing runs in this lab; `autoresearch daemon` or `autoresearch run` starts it") from None
+        raise NothingRuns("nothing runs in this lab; `autoresearch daemon` or `autoresearch run` starts it") from None
     except PermissionError:
         raise UserError(f"you may not use {path}: ask its owner, or join the group of [control] in lab.toml") from None
     except (OSError, ValueError) as error:
@@ -161,8 +166,6 @@ def ask(path: Path, request: Mapping[str, object], seconds: float = 5.0) -> dict
 
 def situation(path: Path) -> dict[str, Any] | None:
     """What a running loop is at; None where nothing runs that one could ask."""
-    if not path.exists():
-        return None
     try:
         return ask(path, {"verb": "status"}, seconds=1.0)
     except UserError:

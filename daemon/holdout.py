@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from daemon import models
 from daemon.lab import Lab
 from daemon.model import OurFault, UserError
+from daemon.slots import alone
 from daemon.text import clean
 from daemon.trial import MAX_REFEREE_LINE, TrialPlan
 from sandbox.interface import Errand, RunResult, RunStatus, SandboxSpec, SandboxUnavailable
@@ -141,7 +142,8 @@ def run_errand(lab: Lab, spec: SandboxSpec, errand: Errand, cancel: Callable[[],
         OurFault: the sandbox failed.
     """
     try:
-        return lab.wall.sandbox.errand(spec, errand, cancel=cancel)
+        with alone(lab, cancel)(spec):
+            return lab.wall.sandbox.errand(spec, errand, cancel=cancel)
     except SandboxUnavailable as error:
         raise OurFault(str(error)) from error
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TextIO, assert_never
 
 from daemon.observe import (
+    Disturbed,
     Event,
     ExperimentClosed,
     FaultSeen,
@@ -21,6 +22,8 @@ from daemon.observe import (
     ProposalMade,
     ProviderCharged,
     Recovered,
+    SlotAwaited,
+    SlotTaken,
     TrialEnded,
     TrialVoided,
     Withheld,
@@ -56,6 +59,13 @@ class JournalObserver:
                 facts = {"reason": clean(event.reason, 500)}
             case ProgramChanged():
                 facts = {"sha256": event.sha256}
+            case SlotAwaited():
+                self._experiment, self._phase = event.number, "queued"
+                facts = {"reason": clean(event.reason, 500), "ahead": event.ahead}
+            case SlotTaken():
+                facts = {"seconds": event.seconds}
+            case Disturbed():
+                facts = {"reason": clean(event.reason, 500)}
             case TrialEnded():
                 trial = event.result
                 facts = {"status": trial.status, "val_bpb": trial.val_bpb, "seconds": trial.total_seconds}

@@ -48,12 +48,13 @@ def sandboxed(stop: StopFlag, console: Console) -> Start:
     """Trials in the lab's own sandbox, checked and swept first; the sealed model is kept."""
 
     def start(lab: Lab) -> Run:
-        prepared(lab)
+        prepared(lab, stop)
         executor = SerialExecutor(lab.wall.sandbox)
         keeping = KeepingExecutor(executor, of_lab(lab.state)) if lab.settings.retention.models else executor
 
         def run(plan: TrialPlan) -> TrialResult:
-            return run_watched(keeping, lab.spec(plan), int(plan.run_id.split("-")[0]), "a long run", stop, console)
+            number = int(plan.run_id.split("-")[0])
+            return run_watched(lab, keeping, lab.spec(plan), number, "a long run", stop, console)
 
         return run
 

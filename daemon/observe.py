@@ -23,6 +23,31 @@ class PhaseEntered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlotAwaited:
+    """An experiment waits for its turn on this machine; ``ahead`` come before it. Told again when that changes."""
+
+    number: int | None
+    reason: str
+    ahead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotTaken:
+    """The wait is over: nobody else that asks has this machine's GPU, cores and memory now."""
+
+    number: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disturbed:
+    """Something else on this machine makes a trial unlike others: its score should not be compared."""
+
+    number: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrialEnded:
     """A trial has its result, which is on the ledger. A trial that a fault of ours ended has none."""
 
@@ -138,6 +163,9 @@ class ProgramRefused:
 
 Event = (
     PhaseEntered
+    | SlotAwaited
+    | SlotTaken
+    | Disturbed
     | TrialEnded
     | TrialVoided
     | Withheld

@@ -112,12 +112,12 @@ def sandboxed(stop: StopFlag, console: Console) -> Start:
     """Trials in the lab's own sandbox, checked and swept first."""
 
     def start(lab: Lab) -> Run:
-        prepared(lab)
+        prepared(lab, stop)
         executor = SerialExecutor(lab.wall.sandbox)
 
         def run(plan: TrialPlan) -> TrialResult:
             number = int(plan.run_id.split("-")[1])
-            return run_watched(executor, lab.spec(plan), number, f"seed {plan.seed}, again", stop, console)
+            return run_watched(lab, executor, lab.spec(plan), number, f"seed {plan.seed}, again", stop, console)
 
         return run
 

@@ -19,8 +19,9 @@ from daemon.files import private_folder
 from daemon.lab import Lab
 from daemon.lifecycle import StopFlag, lab_lock
 from daemon.model import TrialResult, UserError
-from daemon.observe import PhaseEntered
+from daemon.observe import Observers, PhaseEntered
 from daemon.payload import root
+from daemon.slots import Waiting, alone, turns_of
 from daemon.steering import Steering
 from daemon.trial import Listener, TrialPlan, run_trial
 from sandbox import preflight
@@ -63,7 +64,7 @@ def one_trial(directory: Path, file: Path, stop: StopFlag, console: Console) -> 
         lab.check_owner()
         preflight.check_memory(lab.settings.limits())
         lab.wall.sandbox.reap(lab.id)
-        selfcheck.ensure(lab)
+        selfcheck.ensure(lab, alone(lab, stop))
         plan = TrialPlan(
             train_py=train_py,
             run_id=f"trial-{uuid.uuid4().hex[:8]}",
@@ -78,7 +79,9 @@ def one_trial(directory: Path, file: Path, stop: StopFlag, console: Console) -> 
                 ),
                 cancel=stop,
             )
-            return run_trial(lab.wall.sandbox, lab.spec(plan), listener)
+            spec = lab.spec(plan)
+            with turns_of(lab).held(spec, Waiting(gives_up=stop, observers=Observers([observer]))):
+                return run_trial(lab.wall.sandbox, spec, listener)
 
 
 def attack_lab(directory: Path, *, quick: bool, only: str | None, stop: StopFlag) -> Iterator[selftest.AttackResult]:

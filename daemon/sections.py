@@ -43,6 +43,7 @@ class SandboxSettings(Section):
     runtime: str = ""
     gpu: str = ""
     cpus: str = "auto"
+    referee_cpus: str = "auto"
     memory_mib: Mebibytes
     output_mib: Mebibytes
     tmp_mib: Mebibytes = 256
@@ -52,7 +53,7 @@ class SandboxSettings(Section):
     pids: Annotated[int, Field(ge=32, le=1024)] = 256
     python: str = ""
 
-    @field_validator("cpus")
+    @field_validator("cpus", "referee_cpus")
     @classmethod
     def _cpus(cls, value: str) -> str:
         if value != "auto" and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", value):
@@ -141,3 +142,30 @@ class ControlSettings(Section):
     stop_after: Literal["now", "experiment"] = "now"
     socket: str = f"{STATE}/control.sock"
     group: str = ""
+
+
+class SlotSettings(Section):
+    """How labs that share a machine take turns."""
+
+    queue: Annotated[str, Field(max_length=1000)] = "auto"
+
+    @field_validator("queue")
+    @classmethod
+    def _queue(cls, value: str) -> str:
+        if value not in ("", "auto") and not value.startswith("/"):
+            raise ValueError('must be "auto", an absolute path, or "" for a machine that nobody shares')
+        return value
+
+
+class TelemetrySettings(Section):
+    """When this machine is too disturbed for a trial to be compared with others."""
+
+    busy: Literal["wait", "fault", "ignore"] = "wait"
+    disturbed: Literal["void", "tell"] = "void"
+    every_seconds: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    max_used_mib: Annotated[int, Field(ge=0)] = 1024
+    max_foreign_share: Annotated[float, Field(ge=0, le=1)] = 0.25
+    max_steal_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    max_throttled_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    min_clock_ratio: Annotated[float, Field(ge=0, le=1)] = 0.85
+    max_jump_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0

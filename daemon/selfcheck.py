@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from daemon.files import write_atomically
@@ -13,13 +15,16 @@ from daemon.trial import TrialPlan
 from sandbox import conformance
 from sandbox.conformance import Report, Standing
 from sandbox.docker_engine import Engine
+from sandbox.interface import SandboxSpec
 
 KEPT = "selfcheck.json"
 _PLAN = TrialPlan(train_py=b"", run_id="selfcheck", seed=0, free_startup_seconds=None)
 
 
-def ensure(lab: Lab) -> Report | None:
+def ensure(lab: Lab, alone: Callable[[SandboxSpec], AbstractContextManager[None]]) -> Report | None:
     """The report that holds for this lab as it is: the kept one, or a new one. None for a sandbox without a wall.
+
+    A new one is made inside ``alone``, which keeps other labs off the machine's cores.
 
     Raises:
         UserError: an assertion failed, so that no candidate may run.
@@ -35,7 +40,8 @@ def ensure(lab: Lab) -> Report | None:
     kept = lab.state / KEPT
     report = _kept(kept, identity)
     if report is None:
-        report = conformance.examine(engine, spec)
+        with alone(spec):
+            report = conformance.examine(engine, spec)
         if report.ok:
             write_atomically(kept, json.dumps({"key": identity, "report": report.to_json()}).encode(), mode=0o600)
     if not report.ok:

@@ -18,7 +18,7 @@ from daemon.credentials import KeySource
 from daemon.journal import JournalObserver
 from daemon.lab import Lab
 from daemon.lifecycle import lab_lock, stopped_by_signals
-from daemon.model import OurFault, UserError
+from daemon.model import MAX_HYPOTHESIS_CHARACTERS, OurFault, UserError
 from daemon.notify import Notifier
 from daemon.observe import Event, FaultSeen, Observer, Observers, Paused
 from daemon.situation import Watcher
@@ -110,10 +110,20 @@ def _answers(lab: Lab, steering: Steering, watcher: Watcher) -> Callable[[Reques
                     raise UserError("nothing is being tried just now, so there is nothing to skip")
                 return {"skipped": number}
             case "submit":
-                return {"ticket": lab.inbox.put(_bytes(request.train_py), clean(request.hypothesis, 500), SUBMITTER)}
+                return {
+                    "ticket": lab.inbox.put(
+                        _bytes(request.train_py), clean(request.hypothesis, MAX_HYPOTHESIS_CHARACTERS), SUBMITTER
+                    )
+                }
         return {**watcher.facts(), "paused": steering.paused, "stopping": steering.stopping}
 
     return answer
+
+
+def _take_in(lab: Lab, request: Request) -> str:
+    """The same checks as for everybody's patches, and the daemon's own rights to write them down."""
+    hypothesis = clean(request.hypothesis, MAX_HYPOTHESIS_CHARACTERS)
+    return lab.inbox.put(_bytes(request.train_py), hypothesis, SUBMITTER)
 
 
 def _bytes(text: str) -> bytes:

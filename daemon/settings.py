@@ -24,6 +24,8 @@ from daemon.sections import (
     RetentionSettings,
     SandboxSettings,
     Section,
+    SlotSettings,
+    TelemetrySettings,
     TimeSettings,
 )
 from sandbox.interface import Limits, MiB
@@ -47,16 +49,19 @@ class Settings(Section):
     control: ControlSettings = ControlSettings()
     metrics: MetricsSettings = MetricsSettings()
     retention: RetentionSettings = RetentionSettings()
+    slot: SlotSettings = SlotSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.
 
         Raises:
-            UserError: ``cpus`` names a core that this process may not use.
+            UserError: ``cpus`` or ``referee_cpus`` names a core that this process may not use.
         """
         box = self.sandbox
         cpus = _cores(box.cpus)
-        idle = tuple(sorted(os.sched_getaffinity(0) - set(cpus))) or cpus
+        rest = tuple(sorted(os.sched_getaffinity(0) - set(cpus))) or cpus
+        idle = rest if box.referee_cpus == "auto" else _cores(box.referee_cpus)
         return Limits(
             cpus=cpus,
             idle_cpus=idle,
@@ -79,7 +84,7 @@ def _cores(text: str) -> tuple[int, ...]:
         first, _, last = part.partition("-")
         wanted |= set(range(int(first), int(last or first) + 1))
     if missing := wanted - set(usable):
-        raise UserError(f"lab.toml: sandbox.cpus names core {min(missing)}, which this machine does not offer")
+        raise UserError(f"lab.toml: [sandbox] names core {min(missing)}, which this machine does not offer")
     return tuple(sorted(wanted))
 
 
@@ -129,6 +134,7 @@ _DEFAULTS: dict[str, dict[str, object]] = {
         "pids": 256,
         "audit_rows": 400,
         "confirm_rows": 2000,
+        "disturbed": "tell",  # a laptop has other work, and a trial that is run again has it too
         "baseline_runs": 3,
         "min_gain_bpb": 0.005,
         "equal_bpb": 0.005,
@@ -146,6 +152,7 @@ _DEFAULTS: dict[str, dict[str, object]] = {
         "pids": 512,
         "audit_rows": 2048,
         "confirm_rows": 16384,
+        "disturbed": "void",
         "baseline_runs": 5,
         "min_gain_bpb": 0.0005,
         "equal_bpb": 0.0005,

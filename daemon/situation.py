@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 
-from daemon.observe import Event, ExperimentClosed, FaultSeen, Paused, PhaseEntered, ProposalAwaited
+from daemon.observe import Event, ExperimentClosed, FaultSeen, Paused, PhaseEntered, ProposalAwaited, SlotAwaited
 from daemon.text import clean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """``state`` is "starting", "proposing", a phase of a trial, "between two experiments", "waiting" or "outage".
+    """``state``: "starting", "proposing", "queued", a phase of a trial, "between two experiments", "waiting", "outage".
 
-    ``experiment`` is the number of what is being tried. ``since`` is a monotonic second, ``seconds`` how long the phase
-    may take, 0 when that is open.
+    ``experiment`` is the number of what is being tried, ``ahead`` how many labs come before it. ``since`` is a
+    monotonic second, ``seconds`` how long the phase may take, 0 when that is open.
     """
 
     state: str = "starting"
@@ -23,6 +24,7 @@ class Situation:
     hypothesis: str = ""
     since: float = 0.0
     seconds: float = 0.0
+    ahead: int = 0
 
 
 class Watcher:
@@ -43,6 +45,15 @@ class Watcher:
                     since=at,
                     seconds=event.seconds,
                 )
+            case SlotAwaited():
+                since = self._now.since if self._now.state == "queued" else at
+                self._now = Situation(
+                    state="queued",
+                    reason=clean(event.reason, 300),
+                    experiment=event.number,
+                    since=since,
+                    ahead=event.ahead,
+                )
             case ExperimentClosed():
                 self._decided += 1
                 self._now = Situation(state="between two experiments", since=at)
@@ -58,7 +69,9 @@ class Watcher:
                 pass
 
     def facts(self) -> dict[str, object]:
-        """For JSON; ``for_seconds`` is how long it has been so."""
+        """For JSON; ``for_seconds`` is how long it has been so, ``since`` the same as a time of day."""
         now = self._now
+        lasted = time.monotonic() - now.since
+        since = datetime.fromtimestamp(time.time() - lasted, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         facts = asdict(replace(now, hypothesis=clean(now.hypothesis, 200), reason=clean(now.reason, 300)))
-        return {**facts, "since": None, "for_seconds": time.monotonic() - now.since, "decided": self._decided}
+        return {**facts, "since": since, "for_seconds": lasted, "decided": self._decided}

@@ -66,6 +66,11 @@ class Steering:
     def stopping(self) -> When | None:
         return self._stop
 
+    @property
+    def number(self) -> int | None:
+        """The experiment that is being tried."""
+        return self._trying
+
     def stops_now(self) -> bool:
         self._beat()
         return self._stop is When.NOW

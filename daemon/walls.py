@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,19 @@ from sandbox.unsafe_local import UnsafeLocalSandbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wall:
-    """The sandbox that a lab asks for, and what of it belongs to the arena."""
+    """The sandbox that a lab asks for, and what of it belongs to the arena.
+
+    ``engine_id`` is empty where nobody could tell what runs; ``containers_of`` counts those of any lab, by its id;
+    ``id_of`` is the engine's number of a container by its name. Both may be asked by any thread.
+    """
 
     sandbox: Sandbox
     name: str
     contents: str
     torch_version: str
+    engine_id: str = ""
+    containers_of: Callable[[str], int] = lambda _lab_id: 0
+    id_of: Callable[[str], str | None] = lambda _name: None
 
 
 def open_wall(box: SandboxSettings) -> Wall:
@@ -39,11 +47,15 @@ def open_wall(box: SandboxSettings) -> Wall:
         return Wall(sandbox=local, name=box.kind, contents=image.guest_fingerprint(), torch_version="local")
     engine = Engine()
     labels = find_image(engine, box.image)
+    info, looking = engine.info(), Engine()  # a connection of its own, for one that looks while another works
     return Wall(
         sandbox=DockerSandbox(engine),
-        name=f"docker {resolved_runtime(engine.info(), box.runtime or None)}",
+        name=f"docker {resolved_runtime(info, box.runtime or None)}",
         contents=labels[image.CONTENTS_LABEL],
         torch_version=labels.get(image.TORCH_LABEL, "unknown"),
+        engine_id=str(info.get("ID", ""))[:100],
+        containers_of=lambda lab_id: len(looking.ours(lab_id)[0]),
+        id_of=looking.container_id,
     )
 
 

@@ -106,6 +106,14 @@ class Engine:
             found = self._api.volumes(filters={"label": wanted, "dangling": True}).get("Volumes") or []
         return [volume["Name"] for volume in found]
 
+    def container_id(self, name: str) -> str | None:
+        """The engine's own number of a container; None when there is none of that name."""
+        with _speaking("look at a container"):
+            try:
+                return str(self._api.inspect_container(name)["Id"])
+            except docker.errors.NotFound:
+                return None
+
     def remove(self, container: str) -> None:
         with _speaking("remove a container"), suppress(docker.errors.NotFound):
             self._api.remove_container(container, v=True, force=True)

@@ -20,8 +20,17 @@ def needed_memory_bytes(limits: Limits, slots: int = 1) -> int:
 
 def available_memory_bytes() -> int:
     """Memory that can be had without swapping, by the kernel's estimate."""
+    return _meminfo_bytes("MemAvailable:")
+
+
+def total_memory_bytes() -> int:
+    """All memory of the host."""
+    return _meminfo_bytes("MemTotal:")
+
+
+def _meminfo_bytes(key: str) -> int:
     for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
+        if line.startswith(key):
             return int(line.split()[1]) * 1024
     return 0
 

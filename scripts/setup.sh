@@ -2,6 +2,7 @@
 # Everything that `autoresearch` needs on this machine: environment, engine, image. Run it as often as you like.
 #   scripts/setup.sh           the daemon's environment in .venv, a Docker engine, the CPU image
 #   scripts/setup.sh --train   also .venv-train: torch, to run train.py by hand and to test the guest
+#   scripts/setup.sh --env     .venv alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
@@ -134,6 +135,7 @@ setup_train() {
 
 [ "$(uname -s)" = Linux ] || die "Linux is needed: the sandbox is made of its namespaces and cgroups"
 setup_daemon
+if [ "${1:-}" = --env ]; then exit; fi
 scripts/engine.sh
 setup_image
 if [ "${1:-}" = --train ]; then setup_train; fi

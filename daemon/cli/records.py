@@ -9,13 +9,22 @@ import typer
 from rich.console import Console
 
 from daemon import output
-from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, program_app
+from daemon import status as standing
+from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, program_app, stopping
 
 
 @app.command()
-def status(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
+def status(
+    lab: LabOption = HERE,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow what the daemon is at, line by line.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """The champion and all experiments so far."""
-    output.status(open_lab(lab), Console(), as_json=as_json)
+    if not watch:
+        standing.status(open_lab(lab), Console(), as_json=as_json)
+        return
+    with stopping() as stop:
+        standing.follow(open_lab(lab), Console(), stop.wait, as_json=as_json)
 
 
 @app.command()

@@ -91,6 +91,12 @@ class Trials:
             TRAIN_BUCKETS,
         )
         self.score = histogram("trial_score_seconds", "The referee's audit and scoring.", SCORE_BUCKETS)
+        self.disturbed = Counter(
+            "trials_disturbed",
+            "Trials of this run that something else on the machine made unlike others.",
+            namespace=PREFIX,
+            registry=registry,
+        )
 
 
 class Claims:
@@ -150,6 +156,7 @@ class Run:
         self.idle = _histogram(
             registry, "slot_idle_seconds", "Between two trials: proposing, checks, git, pauses and waits.", IDLE_BUCKETS
         )
+        self.ahead = gauge("slot_queue_ahead", "Labs that come first on this machine; 0 while none is waited for.")
         self.paused = gauge("paused", "1 while the loop waits by rule: the money of the day is spent.")
         self.started_at = gauge("run_started_timestamp_seconds", "When this run began, in Unix time.")
         self.budget = gauge("budget_seconds", "What lab.toml grants one trial, by part.", ["part"])

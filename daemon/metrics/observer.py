@@ -11,6 +11,7 @@ from daemon.metrics.catalog import OTHER, Catalog, Reload, TokenKind
 from daemon.metrics.phase_clock import IN_A_TRIAL, LoopPhase, PhaseClock, outside_trials
 from daemon.model import Decision, Experiment, Summary, TrialResult, TrialStatus, Usage
 from daemon.observe import (
+    Disturbed,
     Event,
     ExperimentClosed,
     FaultSeen,
@@ -23,6 +24,8 @@ from daemon.observe import (
     ProposalAwaited,
     ProposalMade,
     ProviderCharged,
+    SlotAwaited,
+    SlotTaken,
     TrialEnded,
     TrialVoided,
     Withheld,
@@ -61,6 +64,14 @@ class MetricsObserver:
         match event:
             case PhaseEntered():
                 self._enter(_PHASES.get(event.phase, self._phases.phase))
+            case SlotAwaited():
+                self._enter(LoopPhase.QUEUED)
+                self._catalog.run.ahead.set(event.ahead)
+            case SlotTaken():
+                self._enter(LoopPhase.IDLE)
+                self._catalog.run.ahead.set(0)
+            case Disturbed():
+                self._catalog.trials.disturbed.inc()
             case TrialEnded():
                 self._enter(LoopPhase.IDLE)
                 self._trial(event.result)

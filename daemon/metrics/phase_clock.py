@@ -12,6 +12,7 @@ class LoopPhase(StrEnum):
 
     IDLE = "idle"
     PROPOSING = "proposing"
+    QUEUED = "queued"  # for this machine's GPU, cores or memory, which other labs have
     STARTING = "starting"
     TRAINING = "training"
     SCORING = "scoring"

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from daemon import lab as labs
-from daemon import output, plot, results
+from daemon import output, plot, results, status
 from daemon.ledger import Committed, Ledger, TrialStarted
 from daemon.model import Arena, Decision, Experiment, Outcome, Patch, Proposal, TrialResult
 from daemon.phases import Value
@@ -138,7 +138,7 @@ def _of_lab(lab: labs.Lab) -> Iterator[Sink]:
     for commit in lab.workspace.recorded().values():
         yield Sink("commit message", Git(lab.directory).text("log", "-1", "--format=%B", commit))
     for as_json in (False, True):
-        yield Sink("status", _printed(partial(output.status, lab, as_json=as_json)))
+        yield Sink("status", _printed(partial(status.status, lab, as_json=as_json)))
         for number in (0, 1):
             yield Sink("show", _printed(partial(output.show, lab, number, as_json=as_json)))
 

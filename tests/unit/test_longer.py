@@ -14,7 +14,7 @@ from nights import Night, a_night, arena_of
 from rich.console import Console
 from values import CRASH, SCORE, TRIAL
 
-from daemon import arenas, output
+from daemon import arenas, status
 from daemon.cost import spent
 from daemon.lab import Lab
 from daemon.longer import train_long
@@ -79,7 +79,7 @@ def test_it_is_on_the_ledger_and_nothing_else_has_changed(lab: Lab) -> None:
 def test_status_says_what_it_is(lab: Lab) -> None:
     train_long(lab.directory, 600, scores(1.2))
     text = io.StringIO()
-    output.status(lab, Console(file=text, width=200), as_json=False)
+    status.status(lab, Console(file=text, width=200), as_json=False)
     line = next(line for line in text.getvalue().splitlines() if line.lstrip().startswith("7 "))
     assert line.split()[:3] == ["7", "long", "1.200000"]
     assert "experiment 6, trained for 600 s instead of 20 s" in line

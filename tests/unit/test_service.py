@@ -16,6 +16,7 @@ from daemon.journal import JournalObserver
 from daemon.model import Usage
 from daemon.notify import Notifier
 from daemon.observe import (
+    Disturbed,
     Event,
     ExperimentClosed,
     FaultSeen,
@@ -27,6 +28,8 @@ from daemon.observe import (
     ProposalMade,
     ProviderCharged,
     Recovered,
+    SlotAwaited,
+    SlotTaken,
     TrialEnded,
 )
 from daemon.situation import Watcher
@@ -45,6 +48,9 @@ def test_each_event_is_one_line_of_json_with_experiment_and_phase() -> None:
     journal.notify(ProgramChanged(sha256="a" * 64))
     journal.notify(ProgramRefused(reason=HOSTILE))
     journal.notify(ProposalAwaited())
+    journal.notify(SlotAwaited(number=3, reason=HOSTILE, ahead=1))
+    journal.notify(SlotTaken(number=3, seconds=2.0))
+    journal.notify(Disturbed(number=3, reason=HOSTILE))
     journal.notify(ProposalMade(seconds=2.0))
     journal.notify(ProviderCharged(usage=Usage(purpose="proposal", model="m", input_tokens=3)))
     journal.notify(TrialEnded(number=3, result=TRIAL))
@@ -69,6 +75,10 @@ def test_the_situation_follows_the_events() -> None:
     assert watcher.facts()["state"] == "proposing"
     watcher.notify(Paused(reason="enough"))
     assert (watcher.facts()["state"], watcher.facts()["reason"]) == ("waiting", "enough")
+    watcher.notify(SlotAwaited(number=4, reason=HOSTILE, ahead=2))
+    facts = watcher.facts()
+    assert (facts["state"], facts["experiment"], facts["ahead"]) == ("queued", 4, 2)
+    assert "\x1b" not in str(facts["reason"]) and str(facts["since"]).endswith("Z")
     watcher.notify(FaultSeen(message="no engine", retry_seconds=None))
     assert watcher.facts()["state"] == "outage"
 
