@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_research_loop import AUTORESEARCH, autoresearch, git, status
+from test_research_loop import AUTORESEARCH, GREEDY, REPLICATED, autoresearch, git, status
 
 from daemon.control import ask
 
@@ -24,7 +24,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("daemon") / "lab"
     autoresearch("init", directory, "--profile", "cpu", "--tag", "night")
     settings = directory / "lab.toml"
-    settings.write_text(settings.read_text().replace("train_seconds = 20.0", "train_seconds = 3.0"))
+    text = settings.read_text().replace("train_seconds = 20.0", "train_seconds = 3.0")
+    settings.write_text(text.replace(REPLICATED, GREEDY))
     git(directory, "commit", "-qam", "three seconds")
     autoresearch("prepare", "--sample", "--lab", directory)
     return directory

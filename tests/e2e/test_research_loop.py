@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 AUTORESEARCH = [str(Path(sys.executable).with_name("autoresearch"))]
+REPLICATED, GREEDY = 'rule = "replicated"', 'rule = "greedy"'  # one run decides: for tests of something else
 API_KEY = "sk-canary-" + "Zq7f" * 12  # every command of these tests is given one, and it must turn up nowhere
 
 
@@ -40,8 +41,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("e2e") / "lab"
     autoresearch("init", directory, "--profile", "cpu", "--tag", "night")
     settings = directory / "lab.toml"
-    settings.write_text(settings.read_text().replace("train_seconds = 20.0", "train_seconds = 4.0"))
-    git(directory, "commit", "-qam", "four seconds")
+    text = settings.read_text().replace("train_seconds = 20.0", "train_seconds = 4.0")
+    settings.write_text(text.replace("baseline_runs = 3", "baseline_runs = 2"))
+    git(directory, "commit", "-qam", "four seconds, two seeds")
     autoresearch("prepare", "--sample", "--lab", directory)
     done = autoresearch("run", "--experiments", "2", "--lab", directory)
     assert done.stdout.count("#") >= 3, done.stdout
@@ -56,7 +58,10 @@ def status(lab: Path) -> dict[str, object]:
 def test_a_baseline_and_two_experiments_were_decided(lab: Path) -> None:
     rows = status(lab)["experiments"]
     assert [row["number"] for row in rows] == [0, 1, 2]  # type: ignore[index,union-attr]
-    assert rows[0]["decision"] == "keep"  # type: ignore[index]
+    assert (rows[0]["decision"], rows[0]["trials"]) == ("keep", 2)  # type: ignore[index]
+    assert status(lab)["noise"]["runs"] >= 2  # type: ignore[index]
+    assert all(row["trials"] == 1 + row["rivals"] for row in rows[1:])  # type: ignore[index]
+    assert all(row["decision"] != "keep" or row["rivals"] for row in rows[1:])  # type: ignore[index]
     assert all(row["phase"] == "closed" for row in rows)  # type: ignore[union-attr]
     assert all(row["commit"] for row in rows)  # type: ignore[union-attr]
 
