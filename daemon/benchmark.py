@@ -13,7 +13,7 @@ from daemon.holdout import errand_spec, run_errand
 from daemon.lab import Lab
 from daemon.model import OurFault
 from daemon.text import clean
-from daemon.trial import MAX_REFEREE_LINE
+from daemon.trial import only_line
 from sandbox.interface import Errand
 
 
@@ -52,11 +52,9 @@ def measure(lab: Lab, *, cancel: Callable[[], bool] = lambda: False) -> Speed:
         sandbox.interface.Cancelled: ``cancel`` answered true.
     """
     run = run_errand(lab, errand_spec(lab, f"benchmark-{uuid.uuid4().hex[:8]}"), Errand.BENCHMARK, cancel)
-    lines = run.log.strip().splitlines()
-    if len(lines) != 1 or len(lines[0]) > MAX_REFEREE_LINE:
-        raise OurFault(f"the benchmark answered with {len(lines)} lines, not one ({clean(run.reason, 200)})")
+    told = only_line(run, "the benchmark")
     try:
-        line = _Line.model_validate_json(lines[0])
+        line = _Line.model_validate_json(told)
     except ValidationError as error:
-        raise OurFault(f"the benchmark did not answer as it does: {clean(lines[0], 300)}") from error
+        raise OurFault(f"the benchmark did not answer as it does: {clean(told, 300)}") from error
     return Speed(ops_per_second=line.ops_per_second, bytes_per_second=line.bytes_per_second, seconds=line.seconds)

@@ -18,7 +18,7 @@ from daemon import models
 from daemon.lab import Lab
 from daemon.model import OurFault, UserError
 from daemon.text import clean
-from daemon.trial import MAX_REFEREE_LINE, TrialPlan
+from daemon.trial import TrialPlan, only_line
 from sandbox.interface import Errand, RunResult, RunStatus, SandboxSpec, SandboxUnavailable
 from sandbox.rundir import RunDir
 
@@ -152,13 +152,10 @@ def _answer(run: RunResult) -> _Ok | _Not:
     Raises:
         OurFault: likewise.
     """
-    lines = run.log.strip().splitlines()
     if run.status in (RunStatus.TIMEOUT, RunStatus.OOM):
         raise OurFault(f"the holdout's run did not come to an end: {clean(run.reason, 200)}")
-    if len(lines) != 1 or len(lines[0]) > MAX_REFEREE_LINE:
-        raise OurFault(f"the holdout's run answered with {len(lines)} lines, not one ({clean(run.reason, 200)})")
     try:
-        line = _LINE.validate_json(lines[0])
+        line = _LINE.validate_json(only_line(run, "the holdout's run"))
     except ValidationError as error:
         raise OurFault("the holdout's answer is not of its form; the image and the daemon differ in version") from error
     if isinstance(line, _Not) and line.status == "fault":

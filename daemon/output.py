@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -66,14 +66,20 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
         console.print(
             f"\nchampion #{champion.number}: val_bpb [bold]{champion.val_bpb:.6f}[/] ({where})", soft_wrap=True
         )
+    for line in _about(account, disk, waiting, now):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _about(account: cost.Spent, disk: held.Held | None, waiting: int, now: Mapping[str, Any] | None) -> Iterator[str]:
+    """What stands below the table, as far as there is something to say."""
     if account.tokens:
-        console.print(_account(account), highlight=False, soft_wrap=True)
+        yield _account(account)
     if disk is not None:
-        console.print(_disk(disk), highlight=False, soft_wrap=True)
+        yield _disk(disk)
     if waiting:
-        console.print(f"{waiting} handed-in patches wait", soft_wrap=True)
+        yield f"{waiting} handed-in patches wait"
     if now is not None:
-        console.print(_now(now), highlight=False, soft_wrap=True)
+        yield _now(now)
 
 
 def _now(now: Mapping[str, Any]) -> str:

@@ -202,6 +202,18 @@ def _invalid(trained: TrialResult, reason: str) -> TrialResult:
     return replace(trained, status=TrialStatus.INVALID, reason=reason)
 
 
+def only_line(run: RunResult, whose: str) -> str:
+    """The one line that a run of the referee's image by itself answers with; what is in it is not cleaned.
+
+    Raises:
+        OurFault: it answered with more, or less, or did not come to an end.
+    """
+    lines = run.log.strip().splitlines()
+    if len(lines) != 1 or len(lines[0]) > MAX_REFEREE_LINE:
+        raise OurFault(f"{whose} answered with {len(lines)} lines, not one ({clean(run.reason, 200) or 'it ended'})")
+    return lines[0]
+
+
 def _read_referee(log: str, ended: str) -> _Scored | _NotScored:
     """The one line that is parsed on the host; bounded, strict.
 
