@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from daemon.holdout import errand_spec, run_errand
 from daemon.lab import Lab
-from daemon.model import OurFault
 from daemon.text import clean
-from daemon.trial import MAX_REFEREE_LINE
+from daemon.trial import read_line
 from sandbox.interface import Errand
 
 
@@ -39,6 +38,9 @@ class _Line(BaseModel):
     referee_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+_LINE = TypeAdapter(_Line)
+
+
 def benchmark(lab: Lab) -> float:
     """Operations a second of the cores, or the GPU, that train. See :func:`measure`."""
     return measure(lab).ops_per_second
@@ -52,11 +54,5 @@ def measure(lab: Lab, *, cancel: Callable[[], bool] = lambda: False) -> Speed:
         sandbox.interface.Cancelled: ``cancel`` answered true.
     """
     run = run_errand(lab, errand_spec(lab, f"benchmark-{uuid.uuid4().hex[:8]}"), Errand.BENCHMARK, cancel)
-    lines = run.log.strip().splitlines()
-    if len(lines) != 1 or len(lines[0]) > MAX_REFEREE_LINE:
-        raise OurFault(f"the benchmark answered with {len(lines)} lines, not one ({clean(run.reason, 200)})")
-    try:
-        line = _Line.model_validate_json(lines[0])
-    except ValidationError as error:
-        raise OurFault(f"the benchmark did not answer as it does: {clean(lines[0], 300)}") from error
+    line = read_line(run.log, _LINE, "the benchmark", clean(run.reason, 200))
     return Speed(ops_per_second=line.ops_per_second, bytes_per_second=line.bytes_per_second, seconds=line.seconds)

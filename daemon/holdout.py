@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from daemon import models
 from daemon.lab import Lab
 from daemon.model import OurFault, UserError
 from daemon.slots import alone
 from daemon.text import clean
-from daemon.trial import MAX_REFEREE_LINE, TrialPlan
+from daemon.trial import TrialPlan, read_line
 from sandbox.interface import Errand, RunResult, RunStatus, SandboxSpec, SandboxUnavailable
 from sandbox.rundir import RunDir
 
@@ -154,15 +154,9 @@ def _answer(run: RunResult) -> _Ok | _Not:
     Raises:
         OurFault: likewise.
     """
-    lines = run.log.strip().splitlines()
     if run.status in (RunStatus.TIMEOUT, RunStatus.OOM):
         raise OurFault(f"the holdout's run did not come to an end: {clean(run.reason, 200)}")
-    if len(lines) != 1 or len(lines[0]) > MAX_REFEREE_LINE:
-        raise OurFault(f"the holdout's run answered with {len(lines)} lines, not one ({clean(run.reason, 200)})")
-    try:
-        line = _LINE.validate_json(lines[0])
-    except ValidationError as error:
-        raise OurFault("the holdout's answer is not of its form; the image and the daemon differ in version") from error
+    line = read_line(run.log, _LINE, "the holdout's run", clean(run.reason, 200))
     if isinstance(line, _Not) and line.status == "fault":
         raise OurFault(f"the referee could not work: {clean(line.reason, 300)}")
     return line

@@ -14,6 +14,7 @@ from daemon.touched import touched
 
 _VERSION = 1
 MAX_BYTES = 32 * 1024 * 1024
+SAVED_SHARE = 100  # the file is written anew when one in so many of its patches is not in it yet
 
 
 class TouchedMemory:
@@ -23,16 +24,24 @@ class TouchedMemory:
         self._path = path
         self._lock = Lock()
         self._names: dict[str, tuple[str, ...]] | None = None
+        self._told: dict[int, tuple[Summary, tuple[str, ...]]] = {}
+        self._unsaved = 0
 
     def of(self, rows: Sequence[Summary], ledger: Ledger) -> Mapping[int, Sequence[str]]:
         """What each experiment touched that ran, by number; the base is read from the ledger too."""
         with self._lock:
+            # The ledger hands out the same line again as long as nothing has changed in it.
+            new = [row for row in rows if (told := self._told.get(row.number)) is None or told[0] is not row]
             names = self._loaded()
-            missing = [row for row in rows if _ran(row) and _key(row) not in names]
+            missing = [row for row in new if _ran(row) and _key(row) not in names]
             if missing:
                 names |= _work_out(missing, ledger)
+                self._unsaved += len(missing)
+            if self._unsaved * SAVED_SHARE > len(names):
                 self._save(names)
-            return {row.number: names[_key(row)] for row in rows if names.get(_key(row))}
+                self._unsaved = 0
+            self._told |= {row.number: (row, names.get(_key(row), ())) for row in new}
+            return {row.number: touches for row in rows if (touches := self._told[row.number][1])}
 
     def known(self, row: Summary) -> Sequence[str]:
         """What is known already of one experiment."""

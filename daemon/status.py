@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -65,17 +65,25 @@ def status(lab: Lab, console: Console, *, as_json: bool) -> None:
         console.print(
             f"\nchampion #{champion.number}: val_bpb [bold]{champion.val_bpb:.6f}[/] ({where})", soft_wrap=True
         )
+    for line in _about(noise, account, disk, waiting, now):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _about(
+    noise: Noise | None, account: cost.Spent, disk: held.Held | None, waiting: int, now: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """What stands below the table, as far as there is something to say."""
     if noise is not None:
         about = "; programs differ in it" if noise.heteroscedastic else ""
-        console.print(f"one run varies by σ = {noise.sigma_bpb:.5f} ({noise.runs} runs{about})", highlight=False)
+        yield f"one run varies by σ = {noise.sigma_bpb:.5f} ({noise.runs} runs{about})"
     if account.tokens:
-        console.print(_account(account), highlight=False, soft_wrap=True)
+        yield _account(account)
     if disk is not None:
-        console.print(_disk(disk), highlight=False, soft_wrap=True)
+        yield _disk(disk)
     if waiting:
-        console.print(f"{waiting} handed-in patches wait", soft_wrap=True)
+        yield f"{waiting} handed-in patches wait"
     if now is not None:
-        console.print(_now(now), highlight=False, soft_wrap=True)
+        yield _now(now)
 
 
 def _row_facts(row: Summary) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -123,6 +123,7 @@ class _NotScored(BaseModel):
 
 
 _ALSO_KEPT = {"load_seconds", "audit_seconds", "score_seconds", "confirm_seconds", "sealed_sha256"}
+_Form = TypeVar("_Form")
 _REFEREE_LINE: TypeAdapter[_Scored | _NotScored] = TypeAdapter(_Scored | _NotScored)
 
 
@@ -206,6 +207,21 @@ def _with_score(trained: TrialResult, run: RunResult) -> TrialResult:
 
 def _invalid(trained: TrialResult, reason: str) -> TrialResult:
     return replace(trained, status=TrialStatus.INVALID, reason=reason)
+
+
+def read_line(log: str, form: TypeAdapter[_Form], whose: str, ended: str) -> _Form:
+    """The one line that a run of the referee's image by itself answers with; bounded, strict. ``ended`` is cleaned.
+
+    Raises:
+        OurFault: it answered with more or less, or in another form.
+    """
+    lines = log.strip().splitlines()
+    if len(lines) != 1 or len(lines[0]) > MAX_REFEREE_LINE:
+        raise OurFault(f"{whose} answered with {len(lines)} lines, not one ({ended or 'it ended by itself'})")
+    try:
+        return form.validate_json(lines[0])
+    except ValidationError as error:
+        raise OurFault(f"{whose} did not answer in its form; the image and the daemon differ in version") from error
 
 
 def _read_referee(log: str, ended: str) -> _Scored | _NotScored:

@@ -17,7 +17,7 @@ DAEMON = REPOSITORY / "daemon"
 # Attributes that may hold what a candidate, a proposer or an engine wrote.
 HOSTILE = frozenset({"hypothesis", "lesson", "reason", "log_tail", "log", "message", "instead", "detail", "stderr"})
 # They make numbers of it, or a strictly validated value, in which no free text is left unclean.
-PARSERS = frozenset({"claims", "_read_referee"})
+PARSERS = frozenset({"claims", "_read_referee", "read_line"})
 # They move values between the wall, the ledger and the loop.
 CARRIERS = frozenset({"model.py", "phases.py", "decide/outcomes.py", "decide/rules.py", "ledger/records.py"})
 OUTLETS = frozenset({"print", "echo", "write", "write_text", "write_bytes", "write_atomically", "rule", "annotate"})

@@ -136,12 +136,12 @@ def _too_large(folder: Path, _: Path) -> None:
         file.truncate(LIMITS.output_bytes + 1)
 
 
-HARM: dict[str, Callable[[Path, Path], None]] = {
-    "a link": _a_link,
-    "a pipe": _a_fifo,
-    "more than may be": _too_large,
-    "other bytes": lambda folder, _: (folder / "model.safetensors").write_bytes(b"x") and None,
-    "no weights": lambda folder, _: (folder / "model.safetensors").unlink(),
+HARM: dict[str, tuple[Callable[[Path, Path], object], str]] = {
+    "a link": (_a_link, "symbolic links"),
+    "a pipe": (_a_fifo, "no plain file"),
+    "more than may be": (_too_large, "bytes that it may have"),
+    "other bytes": (lambda folder, _: (folder / "model.safetensors").write_bytes(b"x"), "not the one that was scored"),
+    "no weights": (lambda folder, _: (folder / "model.safetensors").unlink(), "No such file"),
 }
 
 
@@ -150,9 +150,10 @@ def test_what_a_hostile_or_broken_referee_might_leave(tmp_path: Path, what: str)
     secret = tmp_path / "secret"
     secret.write_bytes(b"w")  # the very bytes, so that a hash alone would let it pass
     folder = placed(tmp_path / "kept")
-    HARM[what](folder, secret)
+    harm, words = HARM[what]
+    harm(folder, secret)
     store = Models(folder=tmp_path / "models")
-    with pytest.raises((NotKept, OSError)):
+    with pytest.raises((NotKept, OSError), match=words):
         store.take(folder, 3, spec_in(tmp_path, "00003-0"), scored())
     assert store.numbers() == []
     assert list(store.folder.iterdir()) == []

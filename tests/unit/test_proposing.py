@@ -11,7 +11,7 @@ import pytest
 from test_loop import Bench, bench, decisions, file_scoring, ledger, score_in
 
 from daemon.cost import Caps
-from daemon.ledger import Ledger
+from daemon.ledger import Interrupted, Ledger
 from daemon.model import Decision, Experiment, Lesson, Patch, Phase, Proposal, Usage
 from daemon.observe import Paused
 from daemon.proposers.interface import Context, NothingToPropose, ProposalFailed
@@ -208,6 +208,19 @@ def test_a_ticket_on_the_ledger_is_not_tried_again(
     assert len(list(bench.inbox.waiting())) == 1
     assert bench.loop(ledger, []).run(5) == 0
     assert list(bench.inbox.waiting()) == []
+
+
+def test_an_interrupted_long_run_is_not_taken_up(bench: Bench, ledger: Ledger) -> None:
+    assert bench.loop(ledger, []).run(0) == 0
+    champion = ledger.get(0)
+    assert champion.commit is not None
+    other = replace(ledger.arena(champion.arena), train_seconds=9999.0)
+    experiment = ledger.open(arena=other, base_commit=champion.commit, champion=0, program="")
+    patch = Patch(train_py=file_scoring(1.0), base_commit=champion.commit)
+    experiment = ledger.add(experiment, Proposal(hypothesis="for longer", patch=patch, proposer="long"))
+    ledger.add(experiment, Interrupted(reason="stopped"))
+    assert bench.loop(ledger, [file_scoring(1.9)]).run(1) == 1
+    assert (ledger.get(2).hypothesis, ledger.get(2).arena) == ("idea 1", champion.arena)
 
 
 def test_what_was_handed_in_is_tried_even_when_the_money_is_spent(bench: Bench, ledger: Ledger) -> None:

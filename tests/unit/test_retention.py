@@ -210,7 +210,7 @@ def test_without_an_engine_the_rest_is_done(lab: Lab, monkeypatch: pytest.Monkey
 
 def test_disk_use_counts_everything_once(lab: Lab) -> None:
     use = disk_use(lab)
-    assert list(use) == ["ledger", "data", "runs", "git", "other"]
+    assert list(use) == ["ledger", "data", "runs", "models", "git", "other"]
     assert use["data"] >= 60_000
     assert 0 < use["runs"] < 60_000
     known = sum(use.values())

@@ -76,7 +76,7 @@ class OneSession(FakeSandbox):
         from contextlib import nullcontext
 
         assert self.answer is not None
-        return nullcontext(Scripted(run=FakeRun(val_bpb=1.0), answer=self.answer))
+        return nullcontext(Scripted(run=FakeRun(val_bpb=1.0), spec=a_spec(), answer=self.answer))
 
 
 def scoring(log: str, **changes: object) -> RunResult:

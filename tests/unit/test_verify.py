@@ -115,7 +115,7 @@ class TestASoundLab:
     def test_is_found_sound(self, lab: Lab) -> None:
         report = verify(lab)
         assert report.broken is None
-        assert report.counts == {"events": 49, "experiments": 7, "commits": 6, "keeps": 3}
+        assert report.counts == {"events": 49, "experiments": 7, "commits": 6, "keeps": 3, "models": 0}
 
     def test_only_reads(self, lab: Lab) -> None:
         before = git(lab.directory, "for-each-ref"), sorted(p.name for p in lab.state.iterdir())
