@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from typing import TextIO, assert_never
 
 from daemon.observe import (
+    Claimed,
     Event,
     ExperimentClosed,
     FaultSeen,
+    LogSeen,
     Paused,
     PhaseEntered,
     ProgramChanged,
@@ -33,6 +35,8 @@ class JournalObserver:
 
     def notify(self, event: Event) -> None:
         match event:
+            case LogSeen() | Claimed():
+                return  # a line a second would bury the others
             case PhaseEntered():
                 self._experiment, self._phase = event.number, event.phase
                 facts: dict[str, object] = {"seconds": event.seconds, "hypothesis": clean(event.hypothesis, 300)}

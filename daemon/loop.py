@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain, repeat
 
 from daemon.ahead import Next
+from daemon.claimed import told
 from daemon.decide import Replicate, Rule, decide, outcome_of, to_beat
 from daemon.ledger import Abandoned, Committed, Interrupted, Ledger, TrialStarted
 from daemon.model import (
@@ -267,7 +268,8 @@ class Loop:
                 PhaseEntered(number=experiment.number, phase=phase, seconds=seconds, hypothesis=experiment.hypothesis)
             )
 
-        return Listener(on_phase=on_phase, cancel=lambda: self.steering.abandons() is not None)
+        on_log = partial(told, self.observers, experiment.number)
+        return Listener(on_phase=on_phase, on_log=on_log, cancel=lambda: self.steering.abandons() is not None)
 
     def _summaries(self) -> Sequence[Summary]:
         return self.ledger.summaries(arena=self.arena.fingerprint)

@@ -1,4 +1,4 @@
-"""Events for whoever watches: the console today, metrics and a page later. Watching never stops the loop."""
+"""Events for whoever watches: terminal, journal, metrics, plug-ins. Watching never stops the loop."""
 
 from __future__ import annotations
 
@@ -20,6 +20,27 @@ class PhaseEntered:
     phase: str
     seconds: float
     hypothesis: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSeen:
+    """The end of a training's log as it is now, hostile text. Told at most once a second, by a thread of its own."""
+
+    number: int
+    log: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What the last progress line of a training says of it. The program that trains wrote it; nobody checked.
+
+    ``loss`` is in nats a token. Told at most once a second, by a thread of its own.
+    """
+
+    number: int
+    step: int
+    loss: float
+    tokens_per_second: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +119,8 @@ class ProgramRefused:
 
 Event = (
     PhaseEntered
+    | LogSeen
+    | Claimed
     | TrialEnded
     | ProposalAwaited
     | ProposalMade

@@ -11,6 +11,7 @@ from daemon.metrics.catalog import OTHER, Catalog, Reload, TokenKind
 from daemon.metrics.phase_clock import IN_A_TRIAL, LoopPhase, PhaseClock, outside_trials
 from daemon.model import Decision, Experiment, Summary, TrialResult, TrialStatus, Usage
 from daemon.observe import (
+    Claimed,
     Event,
     ExperimentClosed,
     FaultSeen,
@@ -55,6 +56,8 @@ class MetricsObserver:
         match event:
             case PhaseEntered():
                 self._enter(_PHASES.get(event.phase, self._phases.phase))
+            case Claimed():
+                self._live(event)
             case TrialEnded():
                 self._enter(LoopPhase.IDLE)
                 self._trial(event.result)
@@ -85,12 +88,22 @@ class MetricsObserver:
     def _enter(self, phase: LoopPhase) -> None:
         before = self._phases.phase
         self._phases.enter(phase)
+        if phase is not LoopPhase.TRAINING:
+            self._catalog.live.clear()
         self._catalog.run.phase.state(phase.value)
         self._catalog.run.paused.set(phase is LoopPhase.PAUSED)
         if phase in IN_A_TRIAL and before not in IN_A_TRIAL:
             outside = outside_trials(self._phases.seconds())
             self._catalog.run.idle.observe(max(0.0, outside - self._idle_until_now))
             self._idle_until_now = outside
+
+    def _live(self, event: Claimed) -> None:
+        if self._phases.phase is not LoopPhase.TRAINING:  # a late word of a trial that is over
+            return
+        live = self._catalog.live
+        live.speed.set(event.tokens_per_second)
+        live.loss.set(event.loss)
+        live.step.set(event.step)
 
     def _trial(self, result: TrialResult) -> None:
         trials = self._catalog.trials
