@@ -36,6 +36,7 @@ class MetricsObserver:
         self._catalog = catalog
         self._phases = phases
         self._idle_until_now = 0.0
+        self._number = -1  # of what is being tried
 
     def resume(self, totals: Totals, rows: Iterable[Summary]) -> None:
         """Go on from the ledger; ``rows`` are those of the present arena, in order."""
@@ -55,6 +56,7 @@ class MetricsObserver:
     def notify(self, event: Event) -> None:
         match event:
             case PhaseEntered():
+                self._number = event.number
                 self._enter(_PHASES.get(event.phase, self._phases.phase))
             case Claimed():
                 self._live(event)
@@ -98,8 +100,8 @@ class MetricsObserver:
             self._idle_until_now = outside
 
     def _live(self, event: Claimed) -> None:
-        if self._phases.phase is not LoopPhase.TRAINING:  # a late word of a trial that is over
-            return
+        if event.number != self._number or self._phases.phase not in (LoopPhase.STARTING, LoopPhase.TRAINING):
+            return  # a late word of a trial that is over
         live = self._catalog.live
         live.speed.set(event.tokens_per_second)
         live.loss.set(event.loss)
