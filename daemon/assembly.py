@@ -65,7 +65,9 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
         OurFault: the service failed.
     """
     from daemon.metrics.publish import published  # prometheus-client is for those who run, not for those who look
+    from daemon.plugins.load import plugged
 
+    plugins = lab.settings.observers
     with lab.ledger() as ledger, lab.ledger(one_thread=False) as reader:
         lab.check_ready()
         preflight.check_memory(lab.settings.limits())
@@ -73,7 +75,8 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
         lab.workspace.start_branch()
         with (
             published(lab, ledger) as measuring,
-            _observed(lab, [*watching, ResultsFile(lab, ledger), *measuring]) as (observers, watch),
+            plugged(plugins.on, plugins.options, lab.directory, lab.state) as others,
+            _observed(lab, [*watching, ResultsFile(lab, ledger), *measuring, *others]) as (observers, watch),
             Checker(policy_text(lab)) as checker,
         ):
             source = _source(lab, ledger, reader, observers, steering, watch, checker, keys)

@@ -28,7 +28,7 @@ log = logging.getLogger("autoresearchd")
 class HasLog(Protocol):
     """Part of :class:`sandbox.interface.Session`."""
 
-    def log(self) -> str: ...
+    def log_so_far(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ def _follow(session: HasLog, on_log: Callable[[str], None], over: threading.Even
     before = ""
     while not over.is_set():
         try:
-            if (text := session.log()) != before:
+            if (text := session.log_so_far()) != before:
                 before = text
                 on_log(text)
         except Exception:  # to look on is decoration: whatever is wrong with it, the trial goes on

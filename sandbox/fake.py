@@ -57,7 +57,7 @@ class FakeSession:
             self.run.while_training()
         return self._result(self.run.status, self.run.log)
 
-    def log(self) -> str:
+    def log_so_far(self) -> str:
         return self.run.log
 
     def score(self, *, cancel: Callable[[], bool]) -> RunResult:

@@ -154,7 +154,7 @@ class Session(Protocol):
         """
         ...
 
-    def log(self) -> str:
+    def log_so_far(self) -> str:
         """The end of the training's log as it is now, 64 KiB at most and not yet cleaned. Any thread may ask."""
         ...
 

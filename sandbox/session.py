@@ -111,7 +111,7 @@ class TrialSession:
             overrun_seconds=ending.overrun_seconds,
         )
 
-    def log(self) -> str:
+    def log_so_far(self) -> str:
         return self.trainer.text()
 
     def score(self, *, cancel: Callable[[], bool]) -> RunResult:

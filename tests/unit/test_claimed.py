@@ -132,7 +132,7 @@ class Growing:
     asked: int = 0
     error: Exception | None = None
 
-    def log(self) -> str:
+    def log_so_far(self) -> str:
         self.asked += 1
         if self.error:
             raise self.error
