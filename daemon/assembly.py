@@ -17,6 +17,7 @@ from daemon.decide import Greedy, Rule, Simpler
 from daemon.lab import Lab
 from daemon.lab_desk import desk_of
 from daemon.ledger import Ledger
+from daemon.live_log import LiveLog
 from daemon.loop import Loop
 from daemon.model import OurFault
 from daemon.observe import Event, ExperimentClosed, Observer, Observers, ProgramChanged, ProgramRefused
@@ -76,7 +77,7 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
         with (
             published(lab, ledger) as measuring,
             plugged(plugins.on, plugins.options, lab.directory, lab.state) as others,
-            _observed(lab, [*watching, ResultsFile(lab, ledger), *measuring, *others]) as (observers, watch),
+            _observed(lab, [*watching, *_files(lab, ledger), *measuring, *others]) as (observers, watch),
             Checker(policy_text(lab)) as checker,
         ):
             source = _source(lab, ledger, reader, observers, steering, watch, checker, keys)
@@ -86,6 +87,11 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
                 yield Assembled(loop=loop, watch=watch)
             finally:
                 source.ahead.close()
+
+
+def _files(lab: Lab, ledger: Ledger) -> Sequence[Observer]:
+    """Those who write what people and other commands read beside the ledger."""
+    return ResultsFile(lab, ledger), LiveLog(lab.state)
 
 
 @contextmanager

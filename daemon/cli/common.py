@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,11 @@ HERE = Path()
 
 def open_lab(directory: Path) -> Lab:
     return Lab(directory)
+
+
+def say(sentence: str, *, as_json: bool, **facts: object) -> None:
+    """What a verb has done: a sentence for people, or these facts for programs."""
+    typer.echo(json.dumps(facts, ensure_ascii=False) if as_json else sentence)
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, stopping
+from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, say, stopping
 from daemon.lifecycle import lab_lock
 
 
@@ -31,12 +32,13 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     lab: LabOption = HERE,
+    as_json: JsonOption = False,
 ) -> None:
     """Write one row for each experiment, for DuckDB, pandas or a spreadsheet."""
     from daemon.export import export as write
 
     path, rows = write(open_lab(lab), form, output, force=force)
-    typer.echo(f"wrote {rows} experiments to {path}")
+    say(f"wrote {rows} experiments to {path}", as_json=as_json, file=str(path), experiments=rows)
 
 
 @app.command()
@@ -63,12 +65,14 @@ def promote(
     branch: Annotated[str, typer.Option(help="The branch of yours that gets the commit.")] = "main",
     message: Annotated[str, typer.Option(help="What its message begins with.", show_default="the hypothesis")] = "",
     lab: LabOption = HERE,
+    as_json: JsonOption = False,
 ) -> None:
     """Bring the champion's train.py onto a branch of yours, as one commit to review."""
     from daemon.promote import promote as bring
     from daemon.promote import sentence
 
-    typer.echo(sentence(bring(open_lab(lab), number, branch=branch, title=message)))
+    done = bring(open_lab(lab), number, branch=branch, title=message)
+    say(sentence(done), as_json=as_json, **asdict(done))
 
 
 @app.command()
