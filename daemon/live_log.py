@@ -65,10 +65,10 @@ def log_of(lab: Lab, number: int | None) -> tuple[int, str]:
         experiment = ledger.get(number)
     if now is not None and now[0] == number and experiment.phase not in FINAL:
         return now
-    tails = [trial.log_tail for trial in experiment.trials if trial.log_tail != ""]
-    if not tails:
+    tails = [clean(trial.log_tail, LOG_TAIL_CHARACTERS, lines=True, tail=True) for trial in experiment.trials]
+    if not any(tails):
         raise UserError(f"experiment {number} has no log: it is {experiment.phase.value}, and printed nothing")
-    return number, clean(tails[-1], LOG_TAIL_CHARACTERS, lines=True, tail=True)
+    return number, [tail for tail in tails if tail][-1]
 
 
 def follow(lab: Lab, number: int | None, wait: Stop) -> Iterator[str]:

@@ -170,7 +170,7 @@ def slot() -> Row:
             ),
             Chart(
                 title="Where the time goes",
-                asks=[Ask(expr=f"sum by (phase) (rate({seconds}[$__rate_interval]))", legend="{{phase}}")],
+                asks=[Ask(expr=f"sum by (phase) (rate({seconds}[30m]))", legend="{{phase}}")],
                 unit=units.PercentUnit,
                 look="areas",
             ),

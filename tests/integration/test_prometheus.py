@@ -244,16 +244,8 @@ def panels() -> list[dict[str, Any]]:
 
 
 def expressions() -> list[tuple[str, str]]:
-    """Each panel's title with each of its expressions, its variables filled in as Grafana does for one lab or all."""
-    fill = {"$lab": ".+", "$__rate_interval": "4s"}
-    found = []
-    for panel in panels():
-        for target in panel["targets"]:
-            expression = target["expr"]
-            for name, value in fill.items():
-                expression = expression.replace(name, value)
-            found.append((panel["title"], expression))
-    return found
+    """Each panel's title with each of its expressions, its variable filled in as Grafana does for all labs."""
+    return [(panel["title"], t["expr"].replace("$lab", ".+")) for panel in panels() for t in panel["targets"]]
 
 
 def numbers_of(prometheus: Prometheus, expression: str) -> list[float]:
