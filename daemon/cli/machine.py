@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from daemon.cli.common import HERE, JsonOption, LabOption, app, image_app, policy_app, say, selftest_app, stopping
+from daemon.cli.common import HERE, JsonOption, LabOption, app, busy, image_app, policy_app, say, selftest_app, stopping
 from daemon.lab import Lab
 from sandbox.interface import Cancelled
 
@@ -28,7 +28,8 @@ def doctor(
     if sandbox:
         from daemon.selfcheck import again
 
-        report = again(Lab(lab))
+        with busy("small programs try the wall from inside"):
+            report = again(Lab(lab))
         findings.self_check(report, Console(), as_json=as_json)
         sys.exit(0 if report.ok else 1)
     from daemon.doctor import FAILURE, examine

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, say, stopping
+from daemon.cli.common import HERE, JsonOption, LabOption, app, busy, open_lab, say, stopping
 from daemon.lifecycle import lab_lock
 
 
@@ -19,7 +19,8 @@ def verify(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """Do the ledger, git and the lab's files tell one story? Exits with 1 and names the first thing that does not."""
     from daemon import verify as verifying
 
-    report = verifying.verify(open_lab(lab))
+    with busy("checking ledger, git and files"):
+        report = verifying.verify(open_lab(lab))
     verifying.show(report, Console(), as_json=as_json)
     sys.exit(0 if report.ok else 1)
 
@@ -37,7 +38,8 @@ def export(
     """Write one row for each experiment, for DuckDB, pandas or a spreadsheet."""
     from daemon.export import export as write
 
-    path, rows = write(open_lab(lab), form, output, force=force)
+    with busy("writing the experiments"):
+        path, rows = write(open_lab(lab), form, output, force=force)
     say(f"wrote {rows} experiments to {path}", as_json=as_json, file=str(path), experiments=rows)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, stopping
+from daemon.cli.common import HERE, JsonOption, LabOption, app, busy, open_lab, stopping
 from daemon.model import UserError
 
 
@@ -28,7 +28,8 @@ def report(
     if html + markdown + as_json > 1:
         raise UserError("--html, --md and --json are three forms of one report; choose one")
     form: printing.Form = "html" if html else "json" if as_json else "md"
-    text = printing.report(open_lab(lab), since, datetime.now(UTC), form)
+    with busy("reading the ledger"):
+        text = printing.report(open_lab(lab), since, datetime.now(UTC), form)
     if out is None:
         typer.echo(text, nl=False)
     else:
