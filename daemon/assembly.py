@@ -20,6 +20,7 @@ from daemon.holdout import score_holdout
 from daemon.lab import Lab
 from daemon.lab_desk import desk_of
 from daemon.ledger import Ledger, Looked
+from daemon.live_log import LiveLog
 from daemon.looking import Holdout
 from daemon.loop import Loop
 from daemon.model import Experiment, OurFault
@@ -31,7 +32,6 @@ from daemon.slots import Queued, alone, turns_of
 from daemon.steering import Steering
 from daemon.telescope import pointing
 from daemon.text import clean
-from daemon.tidying import Tidying
 from daemon.trial import Executor, SerialExecutor
 from daemon.trying import Trying
 from daemon.watched import Watched
@@ -73,7 +73,9 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
         OurFault: the service failed.
     """
     from daemon.metrics.publish import published  # prometheus-client is for those who run, not for those who look
+    from daemon.plugins.load import plugged
 
+    plugins = lab.settings.observers
     with lab.ledger() as ledger, lab.ledger(one_thread=False) as reader:
         lab.check_ready()
         preflight.check_memory(lab.settings.limits())
@@ -81,10 +83,8 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
         lab.workspace.start_branch()
         with (
             published(lab, ledger) as measuring,
-            _observed(lab, [*watching, ResultsFile(lab, ledger), Tidying(lab, ledger), *measuring]) as (
-                observers,
-                watch,
-            ),
+            plugged(plugins.on, plugins.options, lab.directory, lab.state) as others,
+            _observed(lab, [*watching, *_files(lab, ledger), *measuring, *others]) as (observers, watch),
             Checker(policy_text(lab)) as checker,
         ):
             evidence = Evidence(ledger, lab.arena.fingerprint)
@@ -98,6 +98,11 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
                 yield Assembled(loop=loop, watch=watch)
             finally:
                 source.ahead.close()
+
+
+def _files(lab: Lab, ledger: Ledger) -> Sequence[Observer]:
+    """Those who write what people and other commands read beside the ledger."""
+    return ResultsFile(lab, ledger), LiveLog(lab.state), Tidying(lab, ledger)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
 from daemon.observe import (
+    Claimed,
     Disturbed,
     Event,
     ExperimentClosed,
@@ -71,6 +72,8 @@ class ConsoleObserver:
         match event:
             case PhaseEntered():
                 self._enter(event)
+            case Claimed():
+                self._claim(event)
             case ExperimentClosed():
                 self._leave()
                 self._console.print(one_line(event.experiment, event.champion_bpb), highlight=False, soft_wrap=True)
@@ -104,8 +107,15 @@ class ConsoleObserver:
             case Recovered():
                 self._console.print(_recovered(event), soft_wrap=True)
 
+    def _claim(self, event: Claimed) -> None:
+        if self._task is not None:
+            claims = f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tok/s, it claims"
+            self._progress.update(self._task, text=claims)
+
     def _enter(self, event: PhaseEntered) -> None:
         self._leave()
+        if not self._console.is_terminal:
+            self._tell(event)
         self._task = self._progress.add_task(
             event.phase,
             total=event.seconds,
@@ -113,6 +123,12 @@ class ConsoleObserver:
             phase=event.phase,
             text=escape(clean(event.hypothesis, 60)),
         )
+
+    def _tell(self, event: PhaseEntered) -> None:
+        """A bar leaves no trace in a file; a line says that something goes on."""
+        if event.phase == "training":
+            what = escape(clean(event.hypothesis, 100))
+            self._console.print(f"… training #{event.number}, {event.seconds:.0f} s: {what}", soft_wrap=True)
 
     def _leave(self) -> None:
         if self._task is not None:

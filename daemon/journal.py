@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from typing import TextIO, assert_never
 
 from daemon.observe import (
+    Claimed,
     Disturbed,
     Event,
     ExperimentClosed,
     FaultSeen,
     HoldoutSeen,
+    LogSeen,
     NoiseKnown,
     Notice,
     Paused,
@@ -41,6 +43,8 @@ class JournalObserver:
 
     def notify(self, event: Event) -> None:
         match event:
+            case LogSeen() | Claimed():
+                return  # a line a second would bury the others
             case PhaseEntered():
                 self._experiment, self._phase = event.number, event.phase
                 facts: dict[str, object] = {"seconds": event.seconds, "hypothesis": clean(event.hypothesis, 300)}

@@ -40,7 +40,7 @@ def desk_of(
     return LabDesk(
         ledger=lab.ledger,
         profile=lab.settings.profile,
-        train_py=partial(_train_py, lab, arena),
+        train_py=partial(champions_file, lab, arena),
         file=partial(_file, lab, program),
         diff=partial(_diff, lab),
         judge=partial(_judge, lab, checker, arena),
@@ -71,8 +71,8 @@ def _champion(lab: Lab, arena: str | None) -> Experiment | None:
         return ledger.champion(found) if found else None
 
 
-def _train_py(lab: Lab, arena: str | None) -> bytes:
-    """The champion's; the lab's own file before there is one."""
+def champions_file(lab: Lab, arena: str | None = None) -> bytes:
+    """The train.py of the champion; the lab's own file before there is one."""
     champion = _champion(lab, arena)
     if champion is None or champion.commit is None:
         return lab.read("train.py")

@@ -45,6 +45,16 @@ def lab_lock(state_dir: Path, purpose: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def at_work(state_dir: Path) -> bool:
+    """Whether a process that holds the lab's lock seems to live. It is only looked for: the lock is not touched."""
+    try:
+        owner = json.loads((state_dir / "lock").read_bytes()[:4096])
+        same_host = owner["host"] == socket.gethostname()
+        return not same_host or Path("/proc", str(int(owner["pid"]))).exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _owner(descriptor: int) -> str:
     try:
         owner = json.loads(os.pread(descriptor, 4096, 0))

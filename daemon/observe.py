@@ -1,4 +1,4 @@
-"""Events for whoever watches: the console today, metrics and a page later. Watching never stops the loop."""
+"""Events for whoever watches: terminal, journal, metrics, plug-ins. Watching never stops the loop."""
 
 from __future__ import annotations
 
@@ -45,6 +45,27 @@ class Disturbed:
 
     number: int | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSeen:
+    """The end of a training's log as it is now, hostile text. Told at most once a second, by a thread of its own."""
+
+    number: int
+    log: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What the last progress line of a training says of it. The program that trains wrote it; nobody checked.
+
+    ``loss`` is in nats a token. Told at most once a second, by a thread of its own.
+    """
+
+    number: int
+    step: int
+    loss: float
+    tokens_per_second: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +187,8 @@ Event = (
     | SlotAwaited
     | SlotTaken
     | Disturbed
+    | LogSeen
+    | Claimed
     | TrialEnded
     | TrialVoided
     | Withheld

@@ -67,18 +67,24 @@ def holdout(lab: Lab, console: Console, *, as_json: bool) -> None:
     console.print(f"{len(looks)} of {most} looks are spent; nobody who proposes ever sees one", soft_wrap=True)
 
 
-def program(text: str, console: Console) -> None:
+def program(text: str, console: Console, *, number: int, as_json: bool = False) -> None:
     """A program.md as it was; cleaned for a terminal, byte for byte when piped."""
+    if as_json:
+        print_json({"number": number, "program": clean(text, 200_000, lines=True)})
+        return
     if console.is_terminal:
         console.print(escape(clean(text, 200_000, lines=True)), highlight=False)
     else:
         console.file.write(text)
 
 
-def diff(lab: Lab, number: int, console: Console) -> None:
+def diff(lab: Lab, number: int, console: Console, *, as_json: bool = False) -> None:
     """The change of one experiment as a diff; plain when piped, so that `git apply` takes it."""
     with lab.ledger() as ledger:
         change = _diff(lab, ledger.get(number))
+    if as_json:
+        print_json({"number": number, "diff": clean(change, 200_000, lines=True)})
+        return
     if console.is_terminal:
         _print_diff(change, console)
     else:

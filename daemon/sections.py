@@ -105,6 +105,13 @@ class MetricsSettings(Section):
         return (found["host"].strip("[]"), int(found["port"])) if found else None
 
 
+class ObserverSettings(Section):
+    """Plug-ins that watch; see docs/plugins.md."""
+
+    on: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]] = []
+    options: dict[str, dict[str, Any]] = {}
+
+
 class DecideSettings(Section):
     """What is kept."""
 

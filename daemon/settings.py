@@ -19,6 +19,7 @@ from daemon.sections import (
     DecideSettings,
     HoldoutSettings,
     MetricsSettings,
+    ObserverSettings,
     ProposerSettings,
     RefereeSettings,
     RetentionSettings,
@@ -51,6 +52,7 @@ class Settings(Section):
     retention: RetentionSettings = RetentionSettings()
     slot: SlotSettings = SlotSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    observers: ObserverSettings = ObserverSettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from daemon.claimed import following
 from daemon.model import OurFault, Score, TrialResult, TrialStatus
 from daemon.text import clean
 from sandbox.interface import RunResult, RunStatus, Sandbox, SandboxSpec, SandboxUnavailable, Session
@@ -25,6 +26,7 @@ class Listener:
     """Who is told of a trial's progress, and who may stop it."""
 
     on_phase: Callable[[str, float], None] = lambda _phase, _seconds: None
+    on_log: Callable[[str], None] | None = None  # told the end of the log while it grows, by a thread of its own
     cancel: Callable[[], bool] = lambda: False
 
 
@@ -145,7 +147,8 @@ def run_trial(sandbox: Sandbox, spec: SandboxSpec, listener: Listener) -> TrialR
 
 def _train_then_score(session: Session, spec: SandboxSpec, listener: Listener) -> TrialResult:
     listener.on_phase("starting", spec.times.startup_seconds)
-    run = session.train(on_release=lambda granted: listener.on_phase("training", granted), cancel=listener.cancel)
+    with following(session, listener.on_log):
+        run = session.train(on_release=lambda granted: listener.on_phase("training", granted), cancel=listener.cancel)
     trained = _from_training(run, spec.seed)
     if trained.status is not TrialStatus.OK:
         return trained

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
+from daemon.claimed import told
 from daemon.decide import Answer, Discard, Replicate, outcome_of
 from daemon.ledger import Abandoned, Interrupted, Ledger, Quarantined, TrialStarted, Voided
 from daemon.model import Experiment, OurFault, Outcome, TrialStatus
@@ -165,7 +167,8 @@ class Trying:
                 PhaseEntered(number=experiment.number, phase=phase, seconds=seconds, hypothesis=experiment.hypothesis)
             )
 
-        return Listener(on_phase=on_phase, cancel=lambda: self.steering.abandons() is not None)
+        on_log = partial(told, self.observers, experiment.number)
+        return Listener(on_phase=on_phase, on_log=on_log, cancel=lambda: self.steering.abandons() is not None)
 
 
 def _run_id(experiment: Experiment, of: int | None) -> str:

@@ -69,6 +69,9 @@ class FakeSession:
             self.run.while_training()
         return self.result(self.run.status, self.run.log)
 
+    def log_so_far(self) -> str:
+        return self.run.log
+
     def score(self, *, cancel: Callable[[], bool]) -> RunResult:
         del cancel
         verdict: dict[str, object] = {"version": 1, "referee_sha256": "0" * 64}

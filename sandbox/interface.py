@@ -162,6 +162,10 @@ class Session(Protocol):
         """
         ...
 
+    def log_so_far(self) -> str:
+        """The end of the training's log as it is now, 64 KiB at most and not yet cleaned. Any thread may ask."""
+        ...
+
     def score(self, *, cancel: Callable[[], bool]) -> RunResult:
         """Open the referee's gate and wait for its one line, which is the ``log`` of the result.
 

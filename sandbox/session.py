@@ -111,6 +111,9 @@ class TrialSession:
             overrun_seconds=ending.overrun_seconds,
         )
 
+    def log_so_far(self) -> str:
+        return self.trainer.text()
+
     def score(self, *, cancel: Callable[[], bool]) -> RunResult:
         referee, spec = self.referee, self.spec
         self.trainer.final_state()  # the gate stays shut while anything of the candidate lives

@@ -16,3 +16,5 @@ say "the seccomp profile is what its list makes"
 .venv/bin/python scripts/seccomp.py --check
 say "the table of metrics is what the registry holds"
 .venv/bin/python scripts/metrics.py --check
+say "the dashboard is what its source makes"
+.venv/bin/python scripts/dashboard.py --check

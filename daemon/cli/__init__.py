@@ -15,7 +15,15 @@ from daemon.text import clean
 from sandbox.interface import Cancelled, SandboxUnavailable
 
 MAX_MESSAGE_CHARACTERS = 2000
-GROUPS = ("research", "service", "records", "judgement", "provenance", "machine")  # in the order of the help
+GROUPS = (
+    "research",
+    "service",
+    "records",
+    "watching",
+    "judgement",
+    "provenance",
+    "machine",
+)  # in the order of the help
 for group in GROUPS:
     import_module(f"daemon.cli.{group}")  # adds its verbs
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from daemon.lab import Lab
 from daemon.lifecycle import StopFlag
@@ -35,6 +37,22 @@ HERE = Path()
 
 def open_lab(directory: Path) -> Lab:
     return Lab(directory)
+
+
+def say(sentence: str, *, as_json: bool, **facts: object) -> None:
+    """What a verb has done: a sentence for people, or these facts for programs."""
+    typer.echo(json.dumps(facts, ensure_ascii=False) if as_json else sentence)
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Something moves on the terminal while inside, for what may take seconds; nothing is printed elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from daemon.cli.common import HERE, JsonOption, LabOption, app, image_app, policy_app, selftest_app, stopping
+from daemon.cli.common import HERE, JsonOption, LabOption, app, busy, image_app, policy_app, say, selftest_app, stopping
 from daemon.lab import Lab
 from sandbox.interface import Cancelled
 
@@ -28,7 +28,8 @@ def doctor(
     if sandbox:
         from daemon.selfcheck import again
 
-        report = again(Lab(lab))
+        with busy("small programs try the wall from inside"):
+            report = again(Lab(lab))
         findings.self_check(report, Console(), as_json=as_json)
         sys.exit(0 if report.ok else 1)
     from daemon.doctor import FAILURE, examine
@@ -86,17 +87,20 @@ def image_build(
     """Build the sandbox image, without network, from wheels that were downloaded with their hashes."""
     from daemon.image_build import build
 
-    began = time.monotonic()
-    for line in build(variant, base or None, force=force):
-        typer.echo(f"[{time.monotonic() - began:5.0f} s] {line}")
+    began, console = time.monotonic(), Console()
+    with console.status("minutes, where nothing is there yet"):  # moves on a terminal alone
+        for line in build(variant, base or None, force=force):
+            console.print(f"[{time.monotonic() - began:5.0f} s] {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 @image_app.command("check")
-def image_check(variant: Annotated[Literal["cpu", "cuda"], typer.Option()] = "cpu") -> None:
+def image_check(
+    variant: Annotated[Literal["cpu", "cuda"], typer.Option()] = "cpu", as_json: JsonOption = False
+) -> None:
     """Say whether the engine has the image of these sources; exits with 2 when it has not."""
     from daemon.walls import find_image
     from sandbox.docker_engine import Engine
     from sandbox.image import image_tag
 
     find_image(Engine(), image_tag(variant))
-    typer.echo(f"{image_tag(variant)} is up to date")
+    say(f"{image_tag(variant)} is up to date", as_json=as_json, image=image_tag(variant), up_to_date=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, stopping
+from daemon.cli.common import HERE, JsonOption, LabOption, app, busy, open_lab, say, stopping
 from daemon.lifecycle import lab_lock
 
 
@@ -18,7 +19,8 @@ def verify(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """Do the ledger, git and the lab's files tell one story? Exits with 1 and names the first thing that does not."""
     from daemon import verify as verifying
 
-    report = verifying.verify(open_lab(lab))
+    with busy("checking ledger, git and files"):
+        report = verifying.verify(open_lab(lab))
     verifying.show(report, Console(), as_json=as_json)
     sys.exit(0 if report.ok else 1)
 
@@ -31,12 +33,14 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     lab: LabOption = HERE,
+    as_json: JsonOption = False,
 ) -> None:
     """Write one row for each experiment, for DuckDB, pandas or a spreadsheet."""
     from daemon.export import export as write
 
-    path, rows = write(open_lab(lab), form, output, force=force)
-    typer.echo(f"wrote {rows} experiments to {path}")
+    with busy("writing the experiments"):
+        path, rows = write(open_lab(lab), form, output, force=force)
+    say(f"wrote {rows} experiments to {path}", as_json=as_json, file=str(path), experiments=rows)
 
 
 @app.command()
@@ -63,12 +67,14 @@ def promote(
     branch: Annotated[str, typer.Option(help="The branch of yours that gets the commit.")] = "main",
     message: Annotated[str, typer.Option(help="What its message begins with.", show_default="the hypothesis")] = "",
     lab: LabOption = HERE,
+    as_json: JsonOption = False,
 ) -> None:
     """Bring the champion's train.py onto a branch of yours, as one commit to review."""
     from daemon.promote import promote as bring
     from daemon.promote import sentence
 
-    typer.echo(sentence(bring(open_lab(lab), number, branch=branch, title=message)))
+    done = bring(open_lab(lab), number, branch=branch, title=message)
+    say(sentence(done), as_json=as_json, **asdict(done))
 
 
 @app.command()

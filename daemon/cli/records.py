@@ -10,13 +10,13 @@ from rich.console import Console
 
 from daemon import output
 from daemon import status as standing
-from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, program_app, stopping
+from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, program_app, say, stopping
 
 
 @app.command()
 def status(
     lab: LabOption = HERE,
-    watch: Annotated[bool, typer.Option("--watch", help="Follow what the daemon is at, line by line.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Draw it anew every second, until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """The champion and all experiments so far."""
@@ -24,7 +24,13 @@ def status(
         standing.status(open_lab(lab), Console(), as_json=as_json)
         return
     with stopping() as stop:
-        standing.follow(open_lab(lab), Console(), stop.wait, as_json=as_json)
+        if as_json:
+            standing.follow(open_lab(lab), Console(), stop.wait, as_json=True)
+            return
+        from daemon import watch as watching
+        from daemon.live_log import sleeping
+
+        watching.status(open_lab(lab), Console(), sleeping(stop))
 
 
 @app.command()
@@ -34,16 +40,16 @@ def show(number: int, lab: LabOption = HERE, as_json: JsonOption = False) -> Non
 
 
 @app.command()
-def diff(number: int, lab: LabOption = HERE) -> None:
+def diff(number: int, lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """What one experiment changed in train.py."""
-    output.diff(open_lab(lab), number, Console())
+    output.diff(open_lab(lab), number, Console(), as_json=as_json)
 
 
 @program_app.command("show")
-def program_show(number: int, lab: LabOption = HERE) -> None:
+def program_show(number: int, lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """The text of program.md that an experiment ran under."""
     with open_lab(lab).ledger() as ledger:
-        output.program(ledger.program(number), Console())
+        output.program(ledger.program(number), Console(), number=number, as_json=as_json)
 
 
 @app.command()
@@ -52,8 +58,10 @@ def plot(
     to: Annotated[
         Path | None, typer.Option(help="The picture to write.", show_default="progress.png in the lab")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Draw progress.png: every attempt, and the staircase of the running best."""
     from daemon.research import draw
 
-    typer.echo(draw(open_lab(lab), to))
+    picture = str(draw(open_lab(lab), to))
+    say(picture, as_json=as_json, file=picture)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from daemon import output
-from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, stopping
+from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, say, stopping
 from daemon.lab import Lab
 from daemon.lifecycle import stopped_by_signals
 from daemon.model import UserError
@@ -113,11 +113,13 @@ def submit(
     file: Annotated[Path, typer.Argument(help="A whole train.py.")],
     hypothesis: Annotated[str, typer.Option(help="What the change should do, in one sentence.")],
     lab: LabOption = HERE,
+    as_json: JsonOption = False,
 ) -> None:
     """Hand in a patch: it is tried before the proposer is asked again. Prints its ticket."""
     from daemon.handing_in import submit as hand_in
 
-    typer.echo(hand_in(open_lab(lab), file, hypothesis))
+    ticket = hand_in(open_lab(lab), file, hypothesis)
+    say(ticket, as_json=as_json, ticket=ticket)
 
 
 @app.command("wait")

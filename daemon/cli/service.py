@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from daemon.cli.common import HERE, LabOption, app, open_lab
+from daemon.cli.common import HERE, JsonOption, LabOption, app, open_lab, say
 from daemon.lab import Lab
 
 
@@ -20,40 +20,44 @@ def daemon(context: typer.Context, lab: LabOption = HERE) -> None:
 
 
 @app.command()
-def pause(lab: LabOption = HERE) -> None:
+def pause(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """Let the running daemon begin no other experiment; the present one is finished."""
     _ask(open_lab(lab), "pause")
-    typer.echo("paused: the present experiment is finished, and no other begins until `autoresearch resume`")
+    text = "paused: the present experiment is finished, and no other begins until `autoresearch resume`"
+    say(text, as_json=as_json, paused=True)
 
 
 @app.command()
-def resume(lab: LabOption = HERE) -> None:
+def resume(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """Let a paused daemon go on."""
     _ask(open_lab(lab), "resume")
-    typer.echo("resumed")
+    say("resumed", as_json=as_json, paused=False)
 
 
 @app.command()
 def stop(
     lab: LabOption = HERE,
     now: Annotated[bool, typer.Option("--now", help="Abandon the present experiment; it is taken up again.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Stop the running daemon when its present experiment is decided."""
     _ask(open_lab(lab), "stop", when="now" if now else "experiment")
-    typer.echo("stopping now" if now else "stopping when the present experiment is decided")
+    text = "stopping now" if now else "stopping when the present experiment is decided"
+    say(text, as_json=as_json, stopping="now" if now else "experiment")
 
 
 @app.command()
-def skip(lab: LabOption = HERE) -> None:
+def skip(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """Abandon the present experiment for good, and go on with another."""
-    typer.echo(f"experiment {_ask(open_lab(lab), 'skip')['skipped']} is abandoned")
+    number = _ask(open_lab(lab), "skip")["skipped"]
+    say(f"experiment {number} is abandoned", as_json=as_json, skipped=number)
 
 
 @app.command()
-def reload(lab: LabOption = HERE) -> None:
+def reload(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     """Let the running daemon read lab.toml and policy.yaml anew, after the present experiment."""
     _ask(open_lab(lab), "reload")
-    typer.echo("the settings are read anew after the present experiment")
+    say("the settings are read anew after the present experiment", as_json=as_json, reload=True)
 
 
 def _ask(lab: Lab, verb: str, **fields: str) -> dict[str, object]:

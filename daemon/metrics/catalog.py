@@ -113,6 +113,22 @@ class Claims:
         )
 
 
+class Live:
+    """What the log of the trial that trains just now claims of itself."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        unknown = partial(_unknown, registry)
+        what = "of the trial that trains now, as its last progress line claims"
+        self.speed = unknown("claimed_live_tokens_per_second", f"Training throughput {what}.")
+        self.loss = unknown("claimed_live_loss_nats", f"Training loss, in nats a token, {what}.")
+        self.step = unknown("claimed_live_step", f"Optimiser step {what}.")
+
+    def clear(self) -> None:
+        """Nothing trains."""
+        for gauge in (self.speed, self.loss, self.step):
+            gauge.set(math.nan)
+
+
 class Provider:
     """Who proposes, and what that costs."""
 
@@ -181,6 +197,7 @@ class Catalog:
         self.scores = Scores(registry)
         self.trials = Trials(registry, rules)
         self.claims = Claims(registry)
+        self.live = Live(registry)
         self.provider = Provider(registry)
         self.run = Run(registry)
 

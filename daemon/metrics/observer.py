@@ -11,6 +11,7 @@ from daemon.metrics.catalog import OTHER, Catalog, Reload, TokenKind
 from daemon.metrics.phase_clock import IN_A_TRIAL, LoopPhase, PhaseClock, outside_trials
 from daemon.model import Decision, Experiment, Summary, TrialResult, TrialStatus, Usage
 from daemon.observe import (
+    Claimed,
     Disturbed,
     Event,
     ExperimentClosed,
@@ -42,6 +43,7 @@ class MetricsObserver:
         self._catalog = catalog
         self._phases = phases
         self._idle_until_now = 0.0
+        self._number = -1  # of what is being tried
 
     def resume(self, totals: Totals, rows: Iterable[Summary]) -> None:
         """Go on from the ledger; ``rows`` are those of the present arena, in order."""
@@ -63,6 +65,7 @@ class MetricsObserver:
     def notify(self, event: Event) -> None:
         match event:
             case PhaseEntered():
+                self._number = event.number
                 self._enter(_PHASES.get(event.phase, self._phases.phase))
             case SlotAwaited():
                 self._enter(LoopPhase.QUEUED)
@@ -72,6 +75,8 @@ class MetricsObserver:
                 self._catalog.run.ahead.set(0)
             case Disturbed():
                 self._catalog.trials.disturbed.inc()
+            case Claimed():
+                self._live(event)
             case TrialEnded():
                 self._enter(LoopPhase.IDLE)
                 self._trial(event.result)
@@ -113,12 +118,22 @@ class MetricsObserver:
     def _enter(self, phase: LoopPhase) -> None:
         before = self._phases.phase
         self._phases.enter(phase)
+        if phase is not LoopPhase.TRAINING:
+            self._catalog.live.clear()
         self._catalog.run.phase.state(phase.value)
         self._catalog.run.paused.set(phase is LoopPhase.PAUSED)
         if phase in IN_A_TRIAL and before not in IN_A_TRIAL:
             outside = outside_trials(self._phases.seconds())
             self._catalog.run.idle.observe(max(0.0, outside - self._idle_until_now))
             self._idle_until_now = outside
+
+    def _live(self, event: Claimed) -> None:
+        if event.number != self._number or self._phases.phase not in (LoopPhase.STARTING, LoopPhase.TRAINING):
+            return  # a late word of a trial that is over
+        live = self._catalog.live
+        live.speed.set(event.tokens_per_second)
+        live.loss.set(event.loss)
+        live.step.set(event.step)
 
     def _trial(self, result: TrialResult) -> None:
         trials = self._catalog.trials

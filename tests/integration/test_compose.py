@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -112,6 +113,18 @@ def test_images_of_others_are_pinned_and_pages_are_for_this_host_alone(services:
     for name in ("prometheus", "grafana"):
         assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", services[name]["image"])
         assert all("127.0.0.1" in str(port) for port in services[name]["ports"])
+
+
+def test_grafana_finds_its_dashboard_where_compose_puts_it(services: dict[str, Any]) -> None:
+    mounts = {target: (Path(source), read_only) for source, target, read_only in _mounts(services["grafana"])}
+    source, read_only = mounts["/etc/grafana/provisioning"]
+    assert (source.resolve(), read_only) == (REPOSITORY / "deploy" / "grafana", True)
+    provider = yaml.safe_load((source / "dashboards" / "autoresearch.yml").read_text())["providers"][0]
+    folder = Path(provider["options"]["path"]).relative_to("/etc/grafana/provisioning")
+    dashboards = [json.loads(file.read_text()) for file in (source / folder).glob("*.json")]
+    assert [dashboard["uid"] for dashboard in dashboards] == ["autoresearch"]
+    datasources = yaml.safe_load((source / "datasources" / "prometheus.yml").read_text())["datasources"]
+    assert [entry["type"] for entry in datasources] == ["prometheus"]
 
 
 def test_the_daemons_image_locks_the_versions_that_are_tested() -> None:

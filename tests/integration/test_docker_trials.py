@@ -6,16 +6,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from specs import REPOSITORY
 
+from daemon.claimed import claim
 from daemon.model import OurFault, TrialResult, TrialStatus
 from daemon.trial import Listener, run_trial
 from sandbox.docker_engine import Engine
 from sandbox.docker_sandbox import DockerSandbox
 from sandbox.interface import Cancelled, SandboxSpec, SandboxUnavailable
+from sandbox.log import KEPT_BYTES
 
 MakeSpec = Callable[..., SandboxSpec]
 QUIET = Listener()
@@ -95,6 +98,33 @@ def test_what_is_left_running_in_the_background_dies_with_the_run(tried: Callabl
 def test_the_next_trial_runs_after_a_bad_one(tried: Callable[..., TrialResult]) -> None:
     assert tried("import os\nos.abort()").status is TrialStatus.CRASH
     assert tried(ASK).status is TrialStatus.INVALID
+
+
+PRINTS = (
+    ASK
+    + """
+import time
+for step in range(12):
+    print(f"\\rstep {step:05d} ( 10.0%) | loss 4.5000 | 12,345 tok/s | 83 ms/step", end="", flush=True)
+    time.sleep(0.25)
+print("\\n\\x1b[31m" + "| loss " * 20000, flush=True)
+"""
+)
+
+
+def test_what_a_training_claims_is_told_while_it_trains(sandbox: DockerSandbox, make_spec: MakeSpec) -> None:
+    told: list[tuple[float, str]] = []
+    listener = Listener(on_log=lambda text: told.append((time.monotonic(), text)))
+    result = run_trial(sandbox, make_spec(PRINTS, train_seconds=30), listener)
+    ended = time.monotonic()
+    assert result.status is TrialStatus.INVALID, "it sealed nothing"
+    found = [claim(text) for _, text in told]
+    steps = [one.step for one in found if one is not None]
+    assert len(set(steps)) >= 2, "more than once, and before it ended"
+    assert steps == sorted(steps)
+    assert all(later - earlier > 0.9 for (earlier, _), (later, _) in pairwise(told)), "at most once a second"
+    assert told[0][0] < ended - 1
+    assert max(len(text) for _, text in told) <= KEPT_BYTES
 
 
 def test_cancelling_ends_the_run_and_judges_nothing(sandbox: DockerSandbox, make_spec: MakeSpec) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import socket
@@ -18,19 +19,21 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from specs import REPOSITORY
-from test_loop import ARENA, Bench, file_scoring, score_in
-from test_metrics import LOG, TIMES
+from test_loop import ARENA, BASELINE, Bench, file_scoring, score_in
+from test_metrics import LOG, TIMES, USAGE
 
 from daemon.cost import Caps
 from daemon.metrics.publish import Facts, instruments
 from daemon.metrics.server import serving
-from daemon.observe import Observers
+from daemon.observe import FaultSeen, Observers, ProviderCharged
 from sandbox.fake import FakeRun
 from sandbox.interface import SandboxSpec
 
 SHIPPED = REPOSITORY / "deploy" / "prometheus"
+DASHBOARD = REPOSITORY / "deploy" / "grafana" / "dashboards" / "autoresearch.json"
+PROGRESS = "step 00012 (  3.1%) | loss 5.1234 | 12,345 tok/s | 83 ms/step\n"
 RULES = sorted(SHIPPED.glob("*.rules.yml"))
 PATIENCE_SECONDS = 20.0
 
@@ -120,11 +123,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheu
     folder = tmp_path_factory.mktemp("prometheus")
     bench, registry = Bench(folder / "lab"), CollectorRegistry()
     facts = Facts(
-        arena=ARENA, program_sha256="0" * 64, times=TIMES, caps=Caps(max_usd=9.0, max_tokens=9),
+        arena=ARENA, program_sha256="0" * 64, times=TIMES, caps=Caps(max_usd=9.0, max_tokens=9000),
         directory=bench.lab, inbox_count=bench.inbox.count,
     )  # fmt: skip
     with bench.ledger() as ledger:
         observer = instruments(registry, facts, ledger)
+        ProcessCollector(registry=registry)
         with serving(("127.0.0.1", 0), registry) as port, scraping(folder, port or 0) as prometheus:
             log = folder / "log"
             until("a first scrape", lambda: prometheus.value("autoresearch_paused") == 0, log)
@@ -144,9 +148,12 @@ def a_night(bench: Bench, ledger: Any, observer: Any) -> None:
     ]  # fmt: skip
 
     def script(spec: SandboxSpec) -> FakeRun:
-        return replace(score_in(spec), log=LOG, while_training=lambda: time.sleep(0.3))
+        seconds = 1.5 if spec.train_py == BASELINE else 0.3  # long enough to be scraped while it trains
+        return replace(score_in(spec), log=PROGRESS + LOG, while_training=lambda: time.sleep(seconds))
 
     watching = Observers([observer])
+    watching.notify(ProviderCharged(usage=USAGE))
+    watching.notify(FaultSeen(message="the engine is gone", retry_seconds=None))
     loop = bench.loop(ledger, files, script, observers=watching)
     replace(loop, source=replace(loop.source, observers=watching)).run(len(files))
 
@@ -230,6 +237,57 @@ def test_every_rule_is_evaluated_without_an_error_and_what_must_fire_fires(serve
     assert [(rule["name"], rule.get("lastError")) for rule in found if rule["health"] != "ok"] == []
     firing = {rule["name"] for rule in found if rule["type"] == "alerting" and rule["state"] == "firing"}
     assert firing == {"AutoresearchRefereeInvalid"}
+
+
+def panels() -> list[dict[str, Any]]:
+    return [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
+
+
+def expressions() -> list[tuple[str, str]]:
+    """Each panel's title with each of its expressions, its variable filled in as Grafana does for all labs."""
+    return [(panel["title"], t["expr"].replace("$lab", ".+")) for panel in panels() for t in panel["targets"]]
+
+
+def numbers_of(prometheus: Prometheus, expression: str) -> list[float]:
+    """What a panel over the whole run would draw."""
+    now = time.time()
+    drawn = prometheus.ask("query_range", query=expression, start=str(now - 90), end=str(now), step="0.5")["result"]
+    return [number for row in drawn for _, text in row["values"] if math.isfinite(number := float(text))]
+
+
+def test_every_panel_of_the_dashboard_has_something_to_draw(served: tuple[Prometheus, bytes]) -> None:
+    prometheus, _ = served
+    asked = expressions()
+    assert len(asked) > 30
+    assert [title for title, expression in asked if not numbers_of(prometheus, expression)] == []
+
+
+def test_an_expression_without_data_would_be_noticed(served: tuple[Prometheus, bytes]) -> None:
+    prometheus, _ = served
+    assert numbers_of(prometheus, 'autoresearch_champion_val_bpb{instance=~".+", job="no such"}') == []
+    assert numbers_of(prometheus, "autoresearch_champion_val_bqb") == []
+
+
+def test_the_dashboard_asks_for_nothing_that_is_not_scraped(served: tuple[Prometheus, bytes]) -> None:
+    prometheus, _ = served
+    named = {name for _, expression in expressions() for name in metrics_in(expression)}
+    assert len(named) > 20
+    assert {name for name in named if not prometheus.query(name)} == set()
+
+
+def test_one_lab_can_be_chosen_from_many(served: tuple[Prometheus, bytes]) -> None:
+    prometheus, _ = served
+    lab = next(v for v in json.loads(DASHBOARD.read_text())["templating"]["list"] if v["name"] == "lab")
+    metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", lab["query"]).groups()  # type: ignore[union-attr]
+    assert prometheus.query(metric)[0][0][label].startswith("127.0.0.1:")
+    assert all("$lab" in target["expr"] for panel in panels() for target in panel["targets"])
+
+
+def test_the_panels_fill_the_page_and_have_numbers_of_their_own() -> None:
+    every = json.loads(DASHBOARD.read_text())["panels"]
+    assert len({panel["id"] for panel in every}) == len(every)
+    for top in {panel["gridPos"]["y"] for panel in every}:
+        assert sum(panel["gridPos"]["w"] for panel in every if panel["gridPos"]["y"] == top) == 24
 
 
 def test_promtool_finds_nothing_wrong_with_the_names(served: tuple[Prometheus, bytes]) -> None:

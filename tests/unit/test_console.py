@@ -9,7 +9,7 @@ from rich.console import Console
 
 from daemon.console import ConsoleObserver
 from daemon.model import Decision, Experiment, Outcome, Patch, Phase, Proposal, Summary
-from daemon.observe import ExperimentClosed, FaultSeen, PhaseEntered, Recovered
+from daemon.observe import Claimed, ExperimentClosed, FaultSeen, PhaseEntered, Recovered
 from daemon.table import one_line, table
 
 HOSTILE = "[bold red]x[/] \x1b]0;title\x07 \u202e \x1b[2J [/nope] 中"
@@ -74,3 +74,25 @@ def test_the_bar_runs_and_goes() -> None:
         observer.notify(ExperimentClosed(experiment=experiment(Decision.KEEP), champion_bpb=1.0))
     assert "training" in file.getvalue()
     assert "keep" in file.getvalue()
+
+
+def test_a_line_says_that_it_trains_where_there_is_no_bar() -> None:
+    console, file = drawn(terminal=False)
+    observer = ConsoleObserver(console)
+    for phase in ("starting", "training", "scoring"):
+        observer.notify(PhaseEntered(number=3, phase=phase, seconds=20.0, hypothesis=HOSTILE))
+    assert file.getvalue().startswith("… training #3, 20 s: [bold red]x[/] \\x1b]0;title")
+    assert file.getvalue().count("\n") == 1
+    console, file = drawn(terminal=True)
+    ConsoleObserver(console).notify(PhaseEntered(number=3, phase="training", seconds=20.0, hypothesis=HOSTILE))
+    assert file.getvalue() == ""
+
+
+def test_the_bar_shows_what_the_training_claims() -> None:
+    console, file = drawn(terminal=True, width=80)
+    with ConsoleObserver(console).drawing() as observer:
+        observer.notify(Claimed(number=3, step=1, loss=9.0, tokens_per_second=1.0))  # nothing is drawn yet
+        observer.notify(PhaseEntered(number=3, phase="training", seconds=20.0))
+        observer.notify(Claimed(number=3, step=7, loss=3.25, tokens_per_second=12345.0))
+        time.sleep(0.4)
+    assert "loss 3.250, 12,345 tok/s" in file.getvalue()

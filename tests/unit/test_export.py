@@ -173,3 +173,17 @@ def test_pyarrow_is_loaded_for_parquet_alone() -> None:
     program = "import sys, daemon.export; print('pyarrow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_the_example_of_the_docs_runs_on_an_export(tmp_path: Path) -> None:
+    lab = a_night(tmp_path / "lab")
+    export(lab, "parquet", tmp_path / "experiments.parquet")
+    page = (REPOSITORY / "docs" / "export.md").read_text()
+    program = page.split("## A night in twenty lines")[1].split("```python\n")[1].split("```")[0]
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert "  keep         3  0.27 h" in lines
+    assert lines[-4:] == [
+        "  #0 2.0000 (-0.0000) idea 0", "  #1 1.9000 (-0.1000) idea 1", "  #6 1.8000 (-0.1000) idea 6",
+        "0.00 USD, 0.36 h of trials",
+    ]  # fmt: skip
