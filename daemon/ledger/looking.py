@@ -1,0 +1,148 @@
+"""A ledger as those see it who only look, beside the process that writes: opened read-only, asked by the screenful."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from daemon.ledger.ledger import Ledger, utc_now
+from daemon.ledger.projection import COLUMNS, summary_of
+from daemon.ledger.schema import APPLICATION_ID, BUSY_SECONDS, LedgerError
+from daemon.model import Decision, Summary
+
+Sort = Literal["number", "score", "gain", "seconds"]
+_LINE = ", ".join(f'e."{name}"' for name in COLUMNS)
+_GAIN = "champ.val_bpb - e.val_bpb"
+_FROM = "FROM experiments AS e LEFT JOIN experiments AS champ ON champ.number = e.champion AND champ.arena = e.arena"
+_ORDER = {"number": "e.number", "score": "e.val_bpb", "gain": _GAIN, "seconds": "e.total_seconds"}
+_WHERE = (
+    "(:decision IS NULL OR e.decision = :decision) AND (:proposer IS NULL OR e.proposer = :proposer) AND (:words = '' "
+    "OR instr(lower(e.hypothesis || char(10) || e.lesson || char(10) || e.reason), :words) > 0)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which experiments, in which order: ``words`` is looked for in hypothesis, lesson and reason, without case."""
+
+    decision: Decision | None = None
+    proposer: str | None = None
+    words: str = ""
+    sort: Sort = "number"
+    ascending: bool = False
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A line with what it gained on its champion: bits per byte, more is better."""
+
+    row: Summary
+    gain: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An experiment in a picture."""
+
+    number: int
+    decision: Decision
+    val_bpb: float | None
+
+
+class Looking(Ledger):
+    """The same ledger, for reading: every attempt to write through it fails."""
+
+    def __init__(self, path: Path) -> None:
+        """Open what is there.
+
+        Raises:
+            LedgerError: there is no ledger, it is no ledger, or it cannot be read.
+        """
+        self._path, self._now = path, utc_now
+        with self._translated():
+            self._db = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+            )
+            self._db.execute("PRAGMA query_only = ON")
+            if self._one("PRAGMA application_id")[0] != APPLICATION_ID:
+                self._db.close()
+                raise LedgerError(f"{path} is another program's database, not a ledger")
+
+    def moved(self) -> int:
+        """Grows with every event: while it stays, nothing here has changed."""
+        return int(self._one("SELECT coalesce(max(seq), 0) FROM events")[0])
+
+    def page(self, wanted: Wanted) -> tuple[list[Listed], int]:
+        """The lines of one page, and how many there are in all."""
+        values = {
+            "decision": wanted.decision.value if wanted.decision else None,
+            "proposer": wanted.proposer,
+            "words": wanted.words.lower(),
+            "limit": wanted.limit,
+            "offset": wanted.offset,
+        }
+        key, way = _ORDER[wanted.sort], "ASC" if wanted.ascending else "DESC"
+        order = f"{key} IS NULL, {key} {way}, e.number {way} LIMIT :limit OFFSET :offset"
+        rows = self._named(f"SELECT {_GAIN}, {_LINE} {_FROM} WHERE {_WHERE} ORDER BY {order}", values)  # noqa: S608
+        total = self._named(f"SELECT count(*) FROM experiments AS e WHERE {_WHERE}", values)[0][0]  # noqa: S608
+        return [Listed(row=summary_of(row[1:]), gain=row[0]) for row in rows], int(total)
+
+    def points(self, arena: str) -> list[Point]:
+        """Every decided experiment of an arena, in order."""
+        sql = (
+            "SELECT number, decision, val_bpb FROM experiments WHERE arena = ? AND decision IS NOT NULL ORDER BY number"
+        )
+        return [Point(number, Decision(decision), bpb) for number, decision, bpb in self._all(sql, (arena,))]
+
+    def hypotheses(self, numbers: Sequence[int]) -> dict[int, str]:
+        """What was supposed, by number, for those of ``numbers`` that there are."""
+        sql = "SELECT number, hypothesis FROM experiments WHERE number IN (SELECT value FROM json_each(?))"
+        return dict(self._all(sql, (json.dumps(list(numbers)),)))
+
+    def tally(self, arena: str | None = None) -> dict[Decision, int]:
+        """How many ended how, in one arena or in all."""
+        sql = "SELECT decision, count(*) FROM experiments WHERE decision IS NOT NULL AND (?1 IS NULL OR arena = ?1) GROUP BY 1"
+        found = dict(self._all(sql, (arena,)))
+        return {decision: found[decision] for decision in Decision if decision in found}
+
+    def arenas(self) -> list[tuple[str, int]]:
+        """Fingerprints with how many experiments ran there, the newest first."""
+        return list(self._all("SELECT arena, count(*) FROM experiments GROUP BY arena ORDER BY max(number) DESC", ()))
+
+    def proposers(self) -> list[str]:
+        """Who has proposed, by name."""
+        sql = "SELECT DISTINCT proposer FROM experiments WHERE proposer <> '' ORDER BY proposer LIMIT 100"
+        return [name for (name,) in self._all(sql, ())]
+
+    def story(self, number: int) -> list[tuple[str, str]]:
+        """The kinds of an experiment's events with their times."""
+        return list(self._all("SELECT kind, at FROM events WHERE experiment = ? ORDER BY seq", (number,)))
+
+    def briefs(self, since: int) -> list[tuple[int, str]]:
+        """The hash of program.md of every experiment from number ``since`` on, where one is known."""
+        sql = (
+            "SELECT number, (SELECT json_extract(payload, '$.program_sha256') FROM events "
+            "WHERE experiment = number ORDER BY seq LIMIT 1) FROM experiments WHERE number >= ? ORDER BY number"
+        )
+        return [(number, sha256) for number, sha256 in self._all(sql, (since,)) if sha256]
+
+    def keeps(self, since: int) -> list[tuple[int, float]]:
+        """What each keep from number ``since`` on gained on its champion: bits per byte, more is better."""
+        sql = f"SELECT e.number, {_GAIN} {_FROM} WHERE e.decision = ? AND e.number >= ? AND {_GAIN} IS NOT NULL"  # noqa: S608
+        return list(self._all(f"{sql} ORDER BY e.number", (Decision.KEEP.value, since)))
+
+    def brief(self, sha256: str) -> str | None:
+        """A text of program.md by its hash; None where it was not kept."""
+        rows = self._all("SELECT content FROM blobs WHERE sha256 = ?", (sha256,))
+        return bytes(rows[0][0]).decode("utf-8", errors="replace") if rows else None
+
+    def _named(self, sql: str, values: dict[str, object]) -> list[tuple[object, ...]]:
+        with self._translated():
+            rows: list[tuple[object, ...]] = self._db.execute(sql, values).fetchall()
+            return rows
