@@ -18,6 +18,7 @@ from daemon.sections import (
     DataSettings,
     DecideSettings,
     MetricsSettings,
+    PageSettings,
     ProposerSettings,
     RefereeSettings,
     SandboxSettings,
@@ -43,6 +44,7 @@ class Settings(Section):
     decide: DecideSettings = DecideSettings()
     control: ControlSettings = ControlSettings()
     metrics: MetricsSettings = MetricsSettings()
+    page: PageSettings = PageSettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.

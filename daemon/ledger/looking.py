@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from daemon.ledger.ledger import Ledger, utc_now
 from daemon.ledger.projection import COLUMNS, summary_of
@@ -23,6 +23,8 @@ _WHERE = (
     "(:decision IS NULL OR e.decision = :decision) AND (:proposer IS NULL OR e.proposer = :proposer) AND (:words = '' "
     "OR instr(lower(e.hypothesis || char(10) || e.lesson || char(10) || e.reason), :words) > 0)"
 )
+
+_COUNT = f"SELECT count(*) FROM experiments AS e WHERE {_WHERE}"  # noqa: S608 - fixed texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,9 @@ class Looking(Ledger):
                 self._db.close()
                 raise LedgerError(f"{path} is another program's database, not a ledger")
 
+    def __enter__(self) -> Looking:
+        return self
+
     def moved(self) -> int:
         """Grows with every event: while it stays, nothing here has changed."""
         return int(self._one("SELECT coalesce(max(seq), 0) FROM events")[0])
@@ -89,15 +94,13 @@ class Looking(Ledger):
         }
         key, way = _ORDER[wanted.sort], "ASC" if wanted.ascending else "DESC"
         order = f"{key} IS NULL, {key} {way}, e.number {way} LIMIT :limit OFFSET :offset"
-        rows = self._named(f"SELECT {_GAIN}, {_LINE} {_FROM} WHERE {_WHERE} ORDER BY {order}", values)  # noqa: S608
-        total = self._named(f"SELECT count(*) FROM experiments AS e WHERE {_WHERE}", values)[0][0]  # noqa: S608
+        rows = self._named(f"SELECT {_GAIN}, {_LINE} {_FROM} WHERE {_WHERE} ORDER BY {order}", values)
+        total = self._named(_COUNT, values)[0][0]
         return [Listed(row=summary_of(row[1:]), gain=row[0]) for row in rows], int(total)
 
     def points(self, arena: str) -> list[Point]:
         """Every decided experiment of an arena, in order."""
-        sql = (
-            "SELECT number, decision, val_bpb FROM experiments WHERE arena = ? AND decision IS NOT NULL ORDER BY number"
-        )
+        sql = "SELECT number, decision, val_bpb FROM experiments WHERE arena = ? AND decision IS NOT NULL"
         return [Point(number, Decision(decision), bpb) for number, decision, bpb in self._all(sql, (arena,))]
 
     def hypotheses(self, numbers: Sequence[int]) -> dict[int, str]:
@@ -107,8 +110,8 @@ class Looking(Ledger):
 
     def tally(self, arena: str | None = None) -> dict[Decision, int]:
         """How many ended how, in one arena or in all."""
-        sql = "SELECT decision, count(*) FROM experiments WHERE decision IS NOT NULL AND (?1 IS NULL OR arena = ?1) GROUP BY 1"
-        found = dict(self._all(sql, (arena,)))
+        where = "decision IS NOT NULL AND (?1 IS NULL OR arena = ?1)"
+        found = dict(self._all(f"SELECT decision, count(*) FROM experiments WHERE {where} GROUP BY 1", (arena,)))  # noqa: S608 - fixed texts
         return {decision: found[decision] for decision in Decision if decision in found}
 
     def arenas(self) -> list[tuple[str, int]]:
@@ -134,7 +137,7 @@ class Looking(Ledger):
 
     def keeps(self, since: int) -> list[tuple[int, float]]:
         """What each keep from number ``since`` on gained on its champion: bits per byte, more is better."""
-        sql = f"SELECT e.number, {_GAIN} {_FROM} WHERE e.decision = ? AND e.number >= ? AND {_GAIN} IS NOT NULL"  # noqa: S608
+        sql = f"SELECT e.number, {_GAIN} {_FROM} WHERE e.decision = ? AND e.number >= ? AND {_GAIN} IS NOT NULL"
         return list(self._all(f"{sql} ORDER BY e.number", (Decision.KEEP.value, since)))
 
     def brief(self, sha256: str) -> str | None:
@@ -142,7 +145,7 @@ class Looking(Ledger):
         rows = self._all("SELECT content FROM blobs WHERE sha256 = ?", (sha256,))
         return bytes(rows[0][0]).decode("utf-8", errors="replace") if rows else None
 
-    def _named(self, sql: str, values: dict[str, object]) -> list[tuple[object, ...]]:
+    def _named(self, sql: str, values: Mapping[str, object]) -> list[Any]:
         with self._translated():
-            rows: list[tuple[object, ...]] = self._db.execute(sql, values).fetchall()
+            rows: list[Any] = self._db.execute(sql, values).fetchall()
             return rows

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from daemon.model import UserError
@@ -25,7 +24,7 @@ class Facts:
     host: str
     port: int
     hosts: tuple[str, ...] = ()
-    token: str = ""
+    token: str = field(default="", repr=False)
     train_seconds: float = 300.0
     boundary: tuple[tuple[str, str], ...] = ()
 
@@ -48,14 +47,6 @@ def from_json(text: str) -> Facts:
     values["hosts"] = tuple(values["hosts"])
     values["boundary"] = tuple((str(name), str(value)) for name, value in values["boundary"])
     return Facts(**values)
-
-
-def is_loopback(host: str) -> bool:
-    """Is it an address that only this machine reaches?"""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def read_token(path: Path) -> str:
