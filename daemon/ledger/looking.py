@@ -100,8 +100,10 @@ class Looking(Ledger):
 
     def points(self, arena: str) -> list[Point]:
         """Every decided experiment of an arena, in order."""
-        sql = "SELECT number, decision, val_bpb FROM experiments WHERE arena = ? AND decision IS NOT NULL"
-        return [Point(number, Decision(decision), bpb) for number, decision, bpb in self._all(sql, (arena,))]
+        where = "arena = ? AND decision IS NOT NULL ORDER BY number"
+        rows = self._all(f"SELECT number, decision, val_bpb FROM experiments WHERE {where}", (arena,))
+        known = {decision.value: decision for decision in Decision}
+        return [Point(number, known[decision], bpb) for number, decision, bpb in rows]
 
     def hypotheses(self, numbers: Sequence[int]) -> dict[int, str]:
         """What was supposed, by number, for those of ``numbers`` that there are."""

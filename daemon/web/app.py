@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from daemon.ledger import LedgerError
 from daemon.text import clean
-from daemon.web import memory, words
+from daemon.web import diffs, memory, words
 from daemon.web.doctor import Doctor
 from daemon.web.guard import Guard
 from daemon.web.pulse import Pulse, facts
@@ -86,6 +86,7 @@ class Page:
         folder = files("daemon.web") / "assets"
         self._assets = {name: (folder / name).read_bytes() for name in ASSETS}
         self._templates = _templates(lab)
+        diffs.coloured("pass")  # a quarter of a second of regular expressions, before the first visitor comes
 
     def view(self, name: str) -> Callable[[Request], Awaitable[Response]]:
         """The handler of a plain view."""
@@ -172,7 +173,6 @@ class Page:
         self,
         name: str,
         gather: Callable[[], Mapping[str, Any]],
-        request: Request,
         extra: Mapping[str, Any] | None = None,
     ) -> Response:
         def work() -> tuple[str, float]:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from daemon.lab import Lab
 from daemon.model import UserError
 from daemon.sections import PageSettings
@@ -64,6 +66,20 @@ def facts_of(lab: Lab, page: PageSettings | None = None) -> Facts:
         train_seconds=lab.settings.time.train_seconds,
         boundary=tuple((name, clean(value, 200)) for name, value in boundary.items()),
     )
+
+
+def listening_at(page: PageSettings, listen: str) -> PageSettings:
+    """The settings with another address, where one is given.
+
+    Raises:
+        UserError: it is no address, or one that needs a token where none is set.
+    """
+    if not listen:
+        return page
+    try:
+        return PageSettings.model_validate({**page.model_dump(), "listen": listen})
+    except ValidationError as error:
+        raise UserError(f"--listen: {error.errors(include_url=False)[0]['msg']}") from error
 
 
 @contextmanager

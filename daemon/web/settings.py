@@ -29,6 +29,11 @@ class Facts:
     boundary: tuple[tuple[str, str], ...] = ()
 
     @property
+    def place(self) -> str:
+        """Host and port, as in an address of the web."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def ledger(self) -> Path:
         return Path(self.state) / "ledger.sqlite"
 
