@@ -100,8 +100,8 @@ class Looking(Ledger):
 
     def points(self, arena: str) -> list[Point]:
         """Every decided experiment of an arena, in order."""
-        where = "arena = ? AND decision IS NOT NULL ORDER BY number"
-        rows = self._all(f"SELECT number, decision, val_bpb FROM experiments WHERE {where}", (arena,))
+        sql = "SELECT number, decision, val_bpb FROM experiments WHERE arena = ? AND decision IS NOT NULL "
+        rows = self._all(f"{sql} ORDER BY number", (arena,))
         known = {decision.value: decision for decision in Decision}
         return [Point(number, known[decision], bpb) for number, decision, bpb in rows]
 

@@ -8,15 +8,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from daemon.lab import Lab
+from daemon.live import FILE, Claim, LiveFile
 from daemon.model import UserError
 from daemon.sections import PageSettings
+from daemon.steering import Steering
 from daemon.text import clean
 from daemon.web.settings import Facts, read_token, to_json
 
@@ -98,6 +100,20 @@ def kept(lab: Lab) -> Iterator[None]:
         yield
     finally:
         keeper.stop()
+
+
+@contextmanager
+def shown(lab: Lab, steering: Steering, claimed: Callable[[], Claim | None] = lambda: None) -> Iterator[LiveFile]:
+    """Show a run to people while inside: the page, and the file that tells it what the loop is at.
+
+    Yields the observer that must be told of the run's events. ``claimed`` says what the training log claims now.
+
+    Raises:
+        UserError: the page's token cannot be read.
+    """
+    live = LiveFile(lab.state / FILE, claimed=claimed, paused=lambda: steering.paused)
+    with live.keeping(), kept(lab):
+        yield live
 
 
 class Keeper:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import sys
 import threading
@@ -18,6 +19,7 @@ TAKEN = 3  # exit status: somebody else listens at the address
 MAX_FACTS_BYTES = 64 * 1024
 MAX_CONNECTIONS = 128
 GRACE_SECONDS = 1
+NICENESS = 5  # who looks gives way to what is trained
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -81,6 +83,7 @@ def serve(facts: Facts) -> None:
 def main() -> None:
     """The child of a run: its facts come on standard input, and when that ends so does it."""
     logging.basicConfig(format="page: %(message)s", level=logging.WARNING)
+    os.nice(NICENESS)
     facts = from_json(sys.stdin.buffer.readline(MAX_FACTS_BYTES).decode())
     try:
         listening = listen(facts.host, facts.port)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from markupsafe import Markup
 
 from daemon.model import Decision, Outcome, Summary
 from daemon.text import clean
@@ -101,6 +104,13 @@ def reason_of(end: Outcome | Summary | None) -> str:
     return "the reason rests on the hidden split, and is not shown" if judged and _HIDDEN in text.lower() else text
 
 
+def linked(text: str) -> Markup:
+    """A line of the notebook, its ``#12`` as links to the experiments."""
+    parts = re.split(r"#(\d{1,7})(?!\w)", text)
+    links = [Markup('<a href="/experiments/{0}">#{0}</a>').format(number) for number in parts[1::2]]
+    return Markup("").join(piece for pair in zip(parts[::2], [*links, ""], strict=True) for piece in pair)
+
+
 def sentence(text: str) -> str:
     """With a capital letter in front; the rest stays as it is."""
     return text[:1].upper() + text[1:]
@@ -132,4 +142,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "number": number,
     "why": reason_of,
     "sentence": sentence,
+    "linked": linked,
 }

@@ -1,5 +1,7 @@
 """A believable night of a lab, written through the real ledger: for screenshots, and to be looked at."""
 
+# ruff: noqa: E501 - sentences are easier to read in one piece
+
 from __future__ import annotations
 
 import math
@@ -110,7 +112,7 @@ def night(path: Path, count: int = 96, seed: int = 7) -> None:
                     if gain is None
                     else gain * math.exp(-number / 45) * chance.uniform(-0.4, 1.1) - abs(chance.gauss(0, 0.9))
                 )
-                value = re.sub(r"\d+$", lambda found: str(int(found[0]) + number), value)
+                value = re.sub(r"\d+$", lambda found, more=number: str(int(found[0]) + more), value)
                 hypothesis = f"Again with the new champion: {hypothesis[0].lower()}{hypothesis[1:]}"
             decision = _decision(chance, number, gain)
             score = best - (gain or 0.0) / 1000
