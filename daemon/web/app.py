@@ -126,7 +126,7 @@ class Page:
         return Response(self._assets[name], media_type=ASSETS[name], headers=headers)
 
     async def on_http(self, request: Request, error: HTTPException) -> Response:
-        text = "there is nothing at this address" if error.status_code == 404 else error.detail
+        text = "there is nothing at this address" if error.status_code == 404 else clean(error.detail, 300)
         return await self._complain(request, error.status_code, text)
 
     async def on_missing(self, request: Request, error: NotThere) -> Response:

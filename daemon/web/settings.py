@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from daemon.model import UserError
+from daemon.text import clean
 
 LEAST_TOKEN_CHARACTERS = 16
 MAX_TOKEN_BYTES = 4096
@@ -69,7 +70,11 @@ def read_token(path: Path) -> str:
         raise UserError(f"page.token_file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise UserError(f"page.token_file {path} must hold one line of ASCII") from None
-    if not LEAST_TOKEN_CHARACTERS <= len(token) <= MAX_TOKEN_BYTES or not token.isprintable() or " " in token:
+    if (
+        not LEAST_TOKEN_CHARACTERS <= len(token) <= MAX_TOKEN_BYTES
+        or clean(token, MAX_TOKEN_BYTES) != token
+        or " " in token
+    ):
         raise UserError(
             f"page.token_file {path} must hold one word of {LEAST_TOKEN_CHARACTERS} characters or more; "
             f"`openssl rand -hex 24 > {path}` writes one"

@@ -73,7 +73,7 @@ def test_what_is_dear_to_compare_is_shown_plainly(before: bytes, after: bytes) -
     found = diffs.compare(before, after)
     assert time.process_time() - began < 5
     assert len(found.lines) <= diffs.MAX_SHOWN
-    assert all(len(line.code) <= 10 * diffs.MAX_LINE for line in found.lines)
+    assert all(len(line.code) <= 60 * diffs.MAX_LINE for line in found.lines)
 
 
 def many(count: int) -> list[Point]:
