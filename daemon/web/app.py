@@ -121,7 +121,8 @@ class Page:
         name = request.path_params["name"]
         if name not in ASSETS:
             raise NotThere("there is nothing at this address")
-        seconds = 86_400 if request.query_params.get("v") == _VERSION else 60
+        lasts = name.endswith(".woff2") or request.query_params.get("v") == _VERSION
+        seconds = 86_400 if lasts else 60
         headers = {"cache-control": f"private, max-age={seconds}"}
         return Response(self._assets[name], media_type=ASSETS[name], headers=headers)
 
