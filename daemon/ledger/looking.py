@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from daemon.ledger.ledger import Ledger, utc_now
 from daemon.ledger.projection import COLUMNS, summary_of
@@ -19,12 +19,7 @@ _LINE = ", ".join(f'e."{name}"' for name in COLUMNS)
 _GAIN = "champ.val_bpb - e.val_bpb"
 _FROM = "FROM experiments AS e LEFT JOIN experiments AS champ ON champ.number = e.champion AND champ.arena = e.arena"
 _ORDER = {"number": "e.number", "score": "e.val_bpb", "gain": _GAIN, "seconds": "e.total_seconds"}
-_WHERE = (
-    "(:decision IS NULL OR e.decision = :decision) AND (:proposer IS NULL OR e.proposer = :proposer) AND (:words = '' "
-    "OR instr(lower(e.hypothesis || char(10) || e.lesson || char(10) || e.reason), :words) > 0)"
-)
-
-_COUNT = f"SELECT count(*) FROM experiments AS e WHERE {_WHERE}"  # noqa: S608 - fixed texts
+_WORDS = "instr(lower(e.hypothesis || char(10) || e.lesson || char(10) || e.reason), ?) > 0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +67,7 @@ class Looking(Ledger):
                 f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None
             )
             self._db.execute("PRAGMA query_only = ON")
+            self._db.execute("PRAGMA cache_size = -1024")  # KiB
             if self._one("PRAGMA application_id")[0] != APPLICATION_ID:
                 self._db.close()
                 raise LedgerError(f"{path} is another program's database, not a ledger")
@@ -85,18 +81,27 @@ class Looking(Ledger):
 
     def page(self, wanted: Wanted) -> tuple[list[Listed], int]:
         """The lines of one page, and how many there are in all."""
-        values = {
-            "decision": wanted.decision.value if wanted.decision else None,
-            "proposer": wanted.proposer,
-            "words": wanted.words.lower(),
-            "limit": wanted.limit,
-            "offset": wanted.offset,
+        # Only numbers are sorted, and only the lines of one page are read.
+        numbers = self._wanted(wanted)
+        chosen = numbers[wanted.offset : wanted.offset + wanted.limit]
+        where = "WHERE e.number IN (SELECT value FROM json_each(?))"
+        rows = self._all(f"SELECT {_GAIN}, {_LINE} {_FROM} {where}", (json.dumps(chosen),))
+        found = {row[1]: Listed(row=summary_of(row[1:]), gain=row[0]) for row in rows}
+        return [found[number] for number in chosen if number in found], len(numbers)
+
+    def _wanted(self, wanted: Wanted) -> list[int]:
+        conditions = {
+            "e.decision = ?": wanted.decision.value if wanted.decision else None,
+            "e.proposer = ?": wanted.proposer,
+            _WORDS: wanted.words.lower() or None,
         }
+        asked = {condition: value for condition, value in conditions.items() if value is not None}
         key, way = _ORDER[wanted.sort], "ASC" if wanted.ascending else "DESC"
-        order = f"{key} IS NULL, {key} {way}, e.number {way} LIMIT :limit OFFSET :offset"
-        rows = self._named(f"SELECT {_GAIN}, {_LINE} {_FROM} WHERE {_WHERE} ORDER BY {order}", values)
-        total = self._named(_COUNT, values)[0][0]
-        return [Listed(row=summary_of(row[1:]), gain=row[0]) for row in rows], int(total)
+        source = _FROM if wanted.sort == "gain" else "FROM experiments AS e"
+        order = f"e.number {way}" if wanted.sort == "number" else f"{key} IS NULL, {key} {way}, e.number {way}"
+        where = f"WHERE {' AND '.join(asked)}" if asked else ""
+        rows = self._all(f"SELECT e.number {source} {where} ORDER BY {order}", tuple(asked.values()))
+        return [number for (number,) in rows]
 
     def points(self, arena: str) -> list[Point]:
         """Every decided experiment of an arena, in order."""
@@ -146,8 +151,3 @@ class Looking(Ledger):
         """A text of program.md by its hash; None where it was not kept."""
         rows = self._all("SELECT content FROM blobs WHERE sha256 = ?", (sha256,))
         return bytes(rows[0][0]).decode("utf-8", errors="replace") if rows else None
-
-    def _named(self, sql: str, values: Mapping[str, object]) -> list[Any]:
-        with self._translated():
-            rows: list[Any] = self._db.execute(sql, values).fetchall()
-            return rows

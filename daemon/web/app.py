@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import platform
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,12 +22,13 @@ from starlette.routing import Route
 
 from daemon.ledger import LedgerError
 from daemon.text import clean
-from daemon.web import diffs, memory, words
+from daemon.web import diffs, words
 from daemon.web.doctor import Doctor
 from daemon.web.guard import Guard
 from daemon.web.pulse import Pulse, facts
 from daemon.web.settings import Facts
 from daemon.web.views import NotThere, Views
+from daemon.web.written import Notebook
 
 TABS = (
     ("now", "/", "Now"),
@@ -46,8 +46,6 @@ ASSETS = {
     "mono.woff2": "font/woff2",
 }
 MAX_NUMBER_DIGITS = 9
-NOTEBOOK_PATIENCE_SECONDS = 0.08
-log = logging.getLogger("autoresearchd")
 
 
 def build(lab: Facts, doctor: Doctor | None = None) -> Guard:
@@ -80,9 +78,7 @@ class Page:
         self._lab, self._doctor, self._views = lab, doctor, Views(lab)
         self._pulse = Pulse(lab.ledger, self._views.live)
         self._thread = ThreadPoolExecutor(1, "views")
-        self._writer = ThreadPoolExecutor(1, "notebook")
-        self._notebook: tuple[int, str] | None = None
-        self._writing: asyncio.Future[tuple[int, str]] | None = None
+        self._notebook = Notebook(lab.ledger, Path(lab.state))
         folder = files("daemon.web") / "assets"
         self._assets = {name: (folder / name).read_bytes() for name in ASSETS}
         self._templates = _templates(lab)
@@ -102,9 +98,9 @@ class Page:
         return await self._answer("experiment", partial(self._views.experiment, number))
 
     async def notebook(self, _request: Request) -> Response:
-        kept = await self._written()
-        context = {"notebook": kept[1] if kept else None, "behind": self._writing is not None}
-        return await self._answer("notebook", lambda: context)
+        moved = await self._ask(self._views.moved)
+        text, behind = await self._notebook.text(moved)
+        return await self._answer("notebook", lambda: {"notebook": text, "behind": behind})
 
     async def points(self, request: Request) -> Response:
         return JSONResponse(await self._ask(partial(self._views.points, request.query_params)), headers=_FRESH)
@@ -138,34 +134,6 @@ class Page:
 
     async def on_mistake(self, request: Request, _error: Exception) -> Response:
         return await self._complain(request, 500, "this view failed; the process that serves it has logged why")
-
-    async def _written(self) -> tuple[int, str] | None:
-        """The notebook. It takes a while for a long ledger: who asks meanwhile gets the one before."""
-        moved = (await self._ask(self._moved)) if self._lab.ledger.exists() else 0
-        if not moved:
-            return 0, "The notebook is empty: no experiment has been decided yet."
-        if (self._notebook is None or self._notebook[0] != moved) and self._writing is None:
-            loop = asyncio.get_running_loop()
-            write = partial(memory.write_notebook, self._lab.ledger, Path(self._lab.state))
-            self._writing = loop.run_in_executor(self._writer, write)
-            self._writing.add_done_callback(self._keep)
-        if self._writing is not None:
-            await asyncio.wait({self._writing}, timeout=NOTEBOOK_PATIENCE_SECONDS)
-            await asyncio.sleep(0)  # what was called back has run now
-        return self._notebook
-
-    def _keep(self, done: asyncio.Future[tuple[int, str]]) -> None:
-        self._writing = None
-        if not done.cancelled() and (error := done.exception()) is not None:
-            log.warning("the notebook could not be written: %s", clean(str(error), 300))
-        elif not done.cancelled():
-            self._notebook = done.result()
-
-    def _moved(self) -> int:
-        from daemon.ledger.looking import Looking
-
-        with Looking(self._lab.ledger) as ledger:
-            return ledger.moved()
 
     async def _ask(self, gather: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, gather)

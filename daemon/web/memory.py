@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from daemon import notebook
 from daemon.ledger.looking import Looking, Point
-from daemon.memory import TouchedMemory
-from daemon.model import Experiment
 from daemon.text import clean
 from daemon.web import chart
 from daemon.web.chart import Chart
 
 MAX_FILE_BYTES = 1024 * 1024
-MAX_NOTEBOOK = 60_000  # characters
 
 
 class Pictures:
@@ -81,28 +77,6 @@ def _with_gains(runs: Sequence[tuple[str, int, int]], keeps: Sequence[tuple[int,
             at += 1
         found.append(Version(sha256=sha256, first=first, last=last, keeps=len(gains), gain=sum(gains)))
     return found
-
-
-def write_notebook(path: Path, state: Path) -> tuple[int, str]:
-    """The notebook of the newest arena, and the state of the ledger that it is of."""
-    with Looking(path) as ledger:
-        moved, latest = ledger.moved(), ledger.latest()
-        rows = ledger.summaries(arena=latest.arena) if latest else []
-        memory = TouchedMemory(state / "touched.json")
-        known = notebook.Known(
-            rows=rows,
-            touched={row.number: names for row in rows if (names := memory.known(row))},
-            causes={number: _cause(ledger.get(number)) for number in notebook.shown_crashes(rows)},
-        )
-    return moved, clean(notebook.build(known), MAX_NOTEBOOK, lines=True)
-
-
-def _cause(experiment: Experiment) -> str:
-    """The last line of a crashed experiment's log, where a traceback says what it was."""
-    if not experiment.trials:
-        return ""
-    log = clean(experiment.trials[-1].log_tail, 600, lines=True, tail=True)
-    return next((line.strip() for line in reversed(log.split("\n")) if line.strip()), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,14 @@ class Views:
         """What the loop is at; None where nobody says so."""
         return live.read(Path(self._facts.state) / live.FILE, time.time())
 
+    def moved(self) -> int:
+        """Grows with every event of the ledger; 0 where there is none."""
+        ledger = self._open()
+        if ledger is None:
+            return 0
+        with ledger:
+            return ledger.moved()
+
     def now(self, _query: Query) -> Context:
         ledger = self._open()
         if ledger is None:
