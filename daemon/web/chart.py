@@ -7,6 +7,7 @@ colour only helps. Points that fall onto the same place are drawn once.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +26,8 @@ LANES = {Decision.REFUSED: 382.0, Decision.CRASH: 402.0, Decision.TIMEOUT: 422.0
 MAX_STEPS, MAX_NEWEST = 150, 150  # points that carry their words with them; a script asks for the others'
 SCALE = 2.0  # places to the unit: what is closer than that is one point
 SIZE = 4.0
+CROWDED = 1_500  # points, from which on a discard is a dot
+_KINDS = ("discard", "far", "refused", "crash", "timeout", "invalid", "keep")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,17 +144,16 @@ def _stairs(frame: Frame, steps: Sequence[Point]) -> str:
 
 def _marks(frame: Frame, points: Sequence[Point]) -> Iterator[str]:
     """All points of one kind as one path."""
-    places: dict[tuple[str, float, float], None] = {}
+    places: dict[str, dict[str, None]] = defaultdict(dict)
     for point in points:
         x, y = frame.x(point.number), frame.y(point)
         kind = "far" if y == OFF_SCALE else point.decision.value
-        places[kind, round(x * SCALE) / SCALE, round(y * SCALE) / SCALE] = None
-    crowded = len(points) > 1500
-    for kind in ("discard", "far", "refused", "crash", "timeout", "invalid", "keep"):
-        shape = _shape("dot" if crowded and kind == "discard" else kind)
-        path = "".join(f"M{x:g} {y:g}{shape}" for name, x, y in places if name == kind)
-        if path:
-            yield f'<path class="mark {kind}{" dot" if crowded and kind == "discard" else ""}" d="{path}"/>'
+        places[kind][f"M{round(x * SCALE) / SCALE:g} {round(y * SCALE) / SCALE:g}"] = None
+    crowded = len(points) > CROWDED
+    for kind in (kind for kind in _KINDS if kind in places):
+        dots = crowded and kind == "discard"
+        shape = _shape("dot" if dots else kind)
+        yield f'<path class="mark {kind}{" dot" if dots else ""}" d="{shape.join(places[kind])}{shape}"/>'
 
 
 def _shape(kind: str) -> str:
