@@ -21,11 +21,14 @@ from page_lab import facts, hostile
 from specs import REPOSITORY
 
 from daemon import live, settings
+from daemon.lab import Lab, init
 from daemon.ledger.looking import Point
 from daemon.model import Decision, UserError
+from daemon.observe import PhaseEntered
 from daemon.sections import PageSettings
+from daemon.steering import Steering
 from daemon.web import chart, diffs, words
-from daemon.web.child import Keeper, _environment, listening_at
+from daemon.web.child import Keeper, _environment, facts_of, kept, listening_at, shown
 from daemon.web.doctor import read
 from daemon.web.pulse import Pulse
 from daemon.web.settings import Facts, to_json
@@ -275,3 +278,60 @@ def test_the_page_does_not_outlive_a_run_that_was_killed(place: Facts) -> None:
     parent.kill()
     parent.wait()
     wait_until(lambda: not is_there(pid))
+
+
+def test_a_run_shows_itself_while_it_lasts(tmp_path: Path) -> None:
+    init(tmp_path / "lab", "cpu", "shown")
+    file, port = tmp_path / "lab" / "lab.toml", free_port()
+    file.write_text(file.read_text().replace('listen = "127.0.0.1:9465"', f'listen = "127.0.0.1:{port}"'))
+    lab = Lab(tmp_path / "lab")
+    lab.state.mkdir(mode=0o700)
+    steering = Steering()
+    with shown(lab, steering) as observer:
+        observer.notify(PhaseEntered(number=0, phase="training", seconds=20.0, hypothesis="the baseline"))
+        wait_until(lambda: answers(port))
+        wait_until(lambda: "the baseline" in body(port))
+        steering.pause()
+        wait_until(lambda: "pausing after it" in body(port))
+    assert not answers(port)
+    assert not (lab.state / live.FILE).exists()
+
+
+def body(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", "/")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return text
+
+
+def test_no_address_is_no_page(tmp_path: Path) -> None:
+    init(tmp_path / "lab", "cpu", "shown")
+    file = tmp_path / "lab" / "lab.toml"
+    file.write_text(file.read_text().replace('listen = "127.0.0.1:9465"', 'listen = ""'))
+    lab = Lab(tmp_path / "lab")
+    with kept(lab):
+        pass
+    with pytest.raises(UserError, match="there is no page"):
+        facts_of(lab)
+
+
+def test_the_verb_serves_a_lab_and_says_what_is_wrong(tmp_path: Path) -> None:
+    init(tmp_path / "lab", "cpu", "shown")
+    verb = ["page", "--lab", str(tmp_path / "lab"), "--listen"]
+    command = [sys.executable, "-c", "from daemon.cli import main; main()", *verb]
+    port = free_port()
+    serving = subprocess.Popen([*command, f"127.0.0.1:{port}"], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    try:
+        wait_until(lambda: answers(port))
+        second = subprocess.run([*command, f"127.0.0.1:{port}"], capture_output=True, text=True, cwd=REPOSITORY)
+        assert second.returncode == 2
+        assert "cannot be listened at" in second.stderr
+        assert "Traceback" not in second.stderr
+    finally:
+        serving.send_signal(signal.SIGINT)
+        out, _ = serving.communicate(timeout=20)
+    assert f"http://127.0.0.1:{port}/ shows" in out
+    wrong = subprocess.run([*command, "0.0.0.0:1"], capture_output=True, text=True, cwd=REPOSITORY)
+    assert wrong.returncode == 2
+    assert "token_file" in wrong.stderr
