@@ -1,4 +1,4 @@
-"""What is dear to work out and changes only when the ledger moves: remembered for one state of it, and no longer."""
+"""What is dear to work out and seldom changes: remembered until it does."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MAX_FILE_BYTES = 1024 * 1024
 
 
 class Pictures:
-    """The chart of one arena, drawn anew when the ledger has moved."""
+    """The chart of one arena, drawn anew when another experiment has been decided."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kept: tuple[tuple[str, int], tuple[Chart, Sequence[Point]]] | None = None
+        self._kept: tuple[object, tuple[Chart, Sequence[Point]]] | None = None
 
     def of(self, ledger: Looking, arena: str) -> tuple[Chart, Sequence[Point]]:
         with self._lock:
-            key = (arena, ledger.moved())
+            key = arena, ledger.tally(arena)
             if self._kept is None or self._kept[0] != key:
                 points = ledger.points(arena)
                 named = chart.told(points, chart.staircase(points))
