@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -11,6 +10,7 @@ from typing import BinaryIO
 
 import uvicorn
 
+from daemon import logs
 from daemon.model import UserError
 from daemon.web.app import build
 from daemon.web.settings import Facts, from_json
@@ -82,7 +82,7 @@ def serve(facts: Facts) -> None:
 
 def main() -> None:
     """The child of a run: its facts come on standard input, and when that ends so does it."""
-    logging.basicConfig(format="page: %(message)s", level=logging.WARNING)
+    logs.configure()
     os.nice(NICENESS)
     facts = from_json(sys.stdin.buffer.readline(MAX_FACTS_BYTES).decode())
     try:
