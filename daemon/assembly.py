@@ -32,6 +32,7 @@ from daemon.slots import Queued, alone, turns_of
 from daemon.steering import Steering
 from daemon.telescope import pointing
 from daemon.text import clean
+from daemon.tidying import Tidying
 from daemon.trial import Executor, SerialExecutor
 from daemon.trying import Trying
 from daemon.watched import Watched

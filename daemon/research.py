@@ -24,6 +24,7 @@ from daemon.payload import root
 from daemon.slots import Waiting, alone, turns_of
 from daemon.steering import Steering
 from daemon.trial import Listener, TrialPlan, run_trial
+from daemon.web.child import shown
 from sandbox import preflight
 from sandbox.interface import MAX_TRAIN_PY_BYTES
 
@@ -40,8 +41,9 @@ def research(
     lab, observer = Lab(directory), ConsoleObserver(console)
     with (
         lab_lock(lab.state, "run"),
+        shown(lab, steering) as live,
         observer.drawing(),
-        assembled(lab, steering, keys or KeySource(), [observer]) as parts,
+        assembled(lab, steering, keys or KeySource(), [observer, live]) as parts,
     ):
         return parts.loop.run(experiments, stop_after=parts.stop_after)
 

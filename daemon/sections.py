@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 STATE = ".autoresearch"
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Mebibytes = Annotated[int, Field(gt=0, le=4 * 1024 * 1024)]
 _ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})")
+
+
+def _address_or_nothing(value: str, example: str) -> str:
+    found = _ADDRESS.fullmatch(value)
+    if value and not (found and 1 <= int(found["port"]) <= 65535):
+        port = example.rpartition(":")[2]
+        raise ValueError(f'must be an address with its port, such as "{example}" or "[::1]:{port}", or ""')
+    return value
+
+
+def _host_and_port(listen: str) -> tuple[str, int] | None:
+    found = _ADDRESS.fullmatch(listen)
+    return (found["host"].strip("[]"), int(found["port"])) if found else None
+
+
+def is_loopback(host: str) -> bool:
+    """Is it an address that only this machine reaches?"""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Section(BaseModel):
@@ -93,16 +115,44 @@ class MetricsSettings(Section):
     @field_validator("listen")
     @classmethod
     def _listen(cls, value: str) -> str:
-        found = _ADDRESS.fullmatch(value)
-        if value and not (found and 1 <= int(found["port"]) <= 65535):
-            raise ValueError('must be an address with its port, such as "127.0.0.1:9464" or "[::1]:9464", or ""')
-        return value
+        return _address_or_nothing(value, "127.0.0.1:9464")
 
     @property
     def address(self) -> tuple[str, int] | None:
         """Host and port to listen at; None for not at all."""
-        found = _ADDRESS.fullmatch(self.listen)
-        return (found["host"].strip("[]"), int(found["port"])) if found else None
+        return _host_and_port(self.listen)
+
+
+class PageSettings(Section):
+    """Where people may look with a browser."""
+
+    listen: str = "127.0.0.1:9465"
+    token_file: str = ""
+    hosts: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,253}$")], ...] = ()
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value  # TOML has no tuples
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        return _address_or_nothing(value, "127.0.0.1:9465")
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> PageSettings:
+        address = self.address
+        if address and not self.token_file and not is_loopback(address[0]):
+            raise ValueError(
+                f"{self.listen} is reached by other machines, so page.token_file must name a file with a token"
+            )
+        return self
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port to listen at; None for not at all."""
+        return _host_and_port(self.listen)
 
 
 class ObserverSettings(Section):

@@ -24,6 +24,7 @@ from daemon.observe import Event, FaultSeen, Observer, Observers, Paused
 from daemon.situation import Watcher
 from daemon.steering import Steering, When
 from daemon.text import clean
+from daemon.web.child import shown
 
 SUBMITTER = "control"
 RETRY_SECONDS = 30.0
@@ -40,14 +41,17 @@ def run_daemon(directory: Path, console: Console, keys: KeySource) -> None:
     steering, watcher = Steering(notifier.beat), Watcher()
     when = When(lab.settings.control.stop_after)
     with lab_lock(lab.state, "daemon"), stopped_by_signals(steering, when, reloads=True):
-        with control.serving(lab.control_socket, _answers(lab, steering, watcher), lab.settings.control.group):
+        with (
+            control.serving(lab.control_socket, _answers(lab, steering, watcher), lab.settings.control.group),
+            shown(lab, steering) as live,
+        ):
             notifier.say(READY="1")
             if console.is_terminal:
                 bars = ConsoleObserver(console)
                 with bars.drawing():
-                    _serve(lab, steering, keys, [watcher, bars])
+                    _serve(lab, steering, keys, [watcher, live, bars])
             else:
-                _serve(lab, steering, keys, [watcher, JournalObserver(sys.stdout)])
+                _serve(lab, steering, keys, [watcher, live, JournalObserver(sys.stdout)])
         notifier.say(STOPPING="1")
 
 

@@ -20,6 +20,7 @@ from daemon.sections import (
     HoldoutSettings,
     MetricsSettings,
     ObserverSettings,
+    PageSettings,
     ProposerSettings,
     RefereeSettings,
     RetentionSettings,
@@ -53,6 +54,7 @@ class Settings(Section):
     slot: SlotSettings = SlotSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     observers: ObserverSettings = ObserverSettings()
+    page: PageSettings = PageSettings()
 
     def limits(self) -> Limits:
         """The sandbox's limits, with the cores of this machine filled in.

@@ -12,6 +12,7 @@ docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null |
 scripts/daemon_image.sh
 scripts/lint.sh
 scripts/prometheus.sh
+scripts/chromium.sh
 say "the guest's tests, with torch"
 OMP_NUM_THREADS=1 .venv-train/bin/python -m pytest tests/guest
 say "the daemon's tests, with the engine"

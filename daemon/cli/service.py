@@ -60,6 +60,21 @@ def reload(lab: LabOption = HERE, as_json: JsonOption = False) -> None:
     say("the settings are read anew after the present experiment", as_json=as_json, reload=True)
 
 
+@app.command()
+def page(
+    lab: LabOption = HERE,
+    listen: Annotated[str, typer.Option(help="Address and port.", show_default="as [page] in lab.toml says")] = "",
+) -> None:
+    """Serve the lab's page, read-only, until Ctrl-C; a running daemon does that by itself."""
+    from daemon.web.child import facts_of, listening_at
+    from daemon.web.serve import serve
+
+    opened = open_lab(lab)
+    facts = facts_of(opened, listening_at(opened.settings.page, listen))
+    typer.echo(f"http://{facts.place}/ shows {facts.directory}; Ctrl-C ends it")
+    serve(facts)
+
+
 def _ask(lab: Lab, verb: str, **fields: str) -> dict[str, object]:
     from daemon.control import ask
 
