@@ -21,8 +21,8 @@ from daemon.ledger import Ledger
 from daemon.lifecycle import StopFlag, lab_lock
 from daemon.model import Arena, Decision, Experiment, OurFault, TrialResult, TrialStatus, UserError
 from daemon.observe import Observers, PhaseEntered
-from daemon.slots import Waiting, alone, turns_of
 from daemon.output import print_json
+from daemon.slots import Waiting, alone, turns_of
 from daemon.text import clean
 from daemon.trial import Listener, TrialPlan, run_trial
 from sandbox import preflight
