@@ -112,7 +112,7 @@ class Line:
         except OSError as error:
             os.close(folder)
             raise OurFault(f"no place in {self._folder} can be taken: {error.strerror}") from error
-        except BaseException:
+        except BaseException:  # nothing of it may be left behind; the error goes on
             os.close(folder)
             raise
 
@@ -130,7 +130,7 @@ class Line:
                 self._sweep(folder, claim)
                 name = f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME):020d}-{secret}.place"
                 os.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
+        except BaseException:  # nothing of it may be left behind; the error goes on
             with suppress(OSError):
                 os.unlink(new, dir_fd=folder)
             os.close(descriptor)
