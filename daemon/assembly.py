@@ -80,7 +80,7 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
     with lab.ledger() as ledger, lab.ledger(one_thread=False) as reader:
         lab.check_ready()
         preflight.check_memory(lab.settings.limits())
-        selfcheck.ensure(lab, alone(lab, steering.leaves))
+        selfcheck.ensure(lab, alone(lab, steering.leaves, watching))
         lab.workspace.start_branch()
         with (
             published(lab, ledger) as measuring,

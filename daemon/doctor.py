@@ -59,6 +59,7 @@ def examine(lab: Lab | None, keys: KeySource) -> Iterator[Check]:
     yield _guard("disk", lambda: _disk(lab))
     yield _guard("memory", lambda: _memory(lab))
     yield _guard("gpu", lambda: _gpu(lab))
+    yield _guard("line", lambda: _line(lab))
 
 
 Finding = tuple[str, str]
@@ -172,3 +173,14 @@ def _gpu(lab: Lab) -> Finding:
     chosen = lab.gpu
     name = next((gpu.name for gpu in hardware.gpus() if gpu.uuid == chosen), chosen)
     return OK, f"{name} ({chosen})"
+
+
+def _line(lab: Lab) -> Finding:
+    from daemon.line import Line
+    from daemon.slots import folder_of
+
+    if not lab.settings.slot.queue:
+        return OK, "this lab takes no turns with others ([slot] in lab.toml)"
+    folder = folder_of(lab.settings.slot.queue)
+    Line(folder, 0).check()
+    return OK, f"labs of this machine take turns in {folder}"

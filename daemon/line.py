@@ -4,7 +4,7 @@ Labs of different users meet here, with no process between them. A place in the 
 locked, so the kernel gives it up when the process dies, however it dies. Places are numbered under the folder's own
 lock; one may go when nobody before it wants any of the same things, so each is let in after a finite wait, and two that
 want different things do not wait for each other. What a member of the folder can do to the others stands in
-docs/decisions/0013-places-in-a-line.md.
+docs/decisions/0014-places-in-a-line.md.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Line:
         except OSError as error:
             os.close(folder)
             raise OurFault(f"no place in {self._folder} can be taken: {error.strerror}") from error
-        except BaseException:
+        except BaseException:  # nothing of it may be left behind; the error goes on
             os.close(folder)
             raise
 
@@ -130,7 +130,7 @@ class Line:
                 self._sweep(folder, claim)
                 name = f"{time.clock_gettime_ns(time.CLOCK_BOOTTIME):020d}-{secret}.place"
                 os.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
+        except BaseException:  # nothing of it may be left behind; the error goes on
             with suppress(OSError):
                 os.unlink(new, dir_fd=folder)
             os.close(descriptor)

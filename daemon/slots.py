@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from daemon import hardware
 from daemon.lab import Lab
 from daemon.line import Claim, Line, Place, Seen, boottime, shared
 from daemon.model import OurFault, TrialResult
-from daemon.observe import Observers, Paused, SlotAwaited, SlotTaken
+from daemon.observe import Observer, Observers, Paused, SlotAwaited, SlotTaken
 from daemon.steering import Steering
 from daemon.text import clean
 from daemon.trial import Executor, Listener
@@ -187,9 +187,11 @@ def turns_of(lab: Lab) -> Turns:
     return Turns(line, name=lab.directory.name, engine=wall.engine_id)
 
 
-def alone(lab: Lab, gives_up: Callable[[], bool]) -> Callable[[SandboxSpec], AbstractContextManager[None]]:
+def alone(
+    lab: Lab, gives_up: Callable[[], bool], watching: Sequence[Observer] = ()
+) -> Callable[[SandboxSpec], AbstractContextManager[None]]:
     """What else runs in the lab's sandbox takes its turn as a trial does."""
-    return lambda spec: turns_of(lab).held(spec, Waiting(gives_up=gives_up))
+    return lambda spec: turns_of(lab).held(spec, Waiting(gives_up=gives_up, observers=Observers(watching)))
 
 
 def folder_of(setting: str) -> Path:

@@ -121,6 +121,7 @@ def _complaints(looks: Sequence[Look], norms: Norms) -> Iterator[str]:
     if len(hosts) > 1:
         (began, first), (ended, last) = hosts[0], hosts[-1]
         yield from _host_complaints(first, last, (ended - began) * norms.cores, norms)
+        yield from _foreign(hosts, norms)
         yield from _clock_rate("the cores", [host.clock_mhz for _, host in hosts], norms.core_clock_mhz, norms)
 
 
@@ -157,12 +158,16 @@ def _host_complaints(first: HostLook, last: HostLook, seconds: float, norms: Nor
         return
     if (stolen := (last.steal_seconds - first.steal_seconds) / seconds) > norms.max_steal_share:
         yield f"the hypervisor gave {100 * stolen:.0f} % of the cores' time to others"
-    if first.own_seconds is not None and last.own_seconds is not None:
-        own = last.own_seconds - first.own_seconds
-        if (others := (last.busy_seconds - first.busy_seconds - own) / seconds) > norms.max_foreign_share:
-            yield f"other programs used {100 * others:.0f} % of the trial's cores"
     if (last.throttles or 0) > (first.throttles or 0):
         yield f"the cores slowed themselves down for heat, {(last.throttles or 0) - (first.throttles or 0)} times"
+
+
+def _foreign(hosts: Sequence[tuple[float, HostLook]], norms: Norms) -> Iterator[str]:
+    """Over the time in which it is known what the trial itself used."""
+    known = [(at, host.busy_seconds - host.own_seconds) for at, host in hosts if host.own_seconds is not None]
+    seconds = (known[-1][0] - known[0][0]) * norms.cores if known else 0.0
+    if seconds > 0 and (share := (known[-1][1] - known[0][1]) / seconds) > norms.max_foreign_share:
+        yield f"other programs used {100 * share:.0f} % of the trial's cores"
 
 
 def _clock_rate(what: str, rates: Sequence[float | None], norm: float | None, norms: Norms) -> Iterator[str]:

@@ -55,15 +55,17 @@ class HostScope:
     def _own_seconds(self) -> float | None:
         """What the container used so far. The group goes with its last process: then it is what was seen last."""
         self._find()
-        if self._id is not None and self._group is None:
+        if self._group is None:
             return None
-        if self._group is not None and (used := _used_seconds(self._group)) is not None:
+        if (used := _used_seconds(self._group)) is not None:
             self._own = max(self._own, used)
         return self._own
 
     def _find(self) -> None:
-        if self._id is None and (found := self._container()) is not None:
-            self._id, self._group = found, _group_of(self._sys / "fs" / "cgroup", found)
+        """A container that was made and not started yet has a number and no group."""
+        if self._group is not None or (container := self._id or self._container()) is None:
+            return
+        self._id, self._group = container, _group_of(self._sys / "fs" / "cgroup", container)
 
     def _throttles(self) -> int | None:
         return _total(self._cpu(core) / "thermal_throttle" / "core_throttle_count" for core in self._cores)

@@ -58,12 +58,20 @@ look_for_others() {
 
 note() { grep -qxF "$1" "$made" || printf '%s\n' "$1" >>"$made"; }
 
+# Of a path and its parents those that are not there, the outermost first.
+missing() {
+    [ "$1" = / ] || [ -d "$root$1" ] || {
+        missing "$(dirname "$1")"
+        printf '%s\n' "$1"
+    }
+}
+
 # A folder and its parents; those that were not there go again with uninstall.
 folder() { # PATH MODE
     [ -d "$root$1" ] && return
     case $1 in /*/*) folder "$(dirname "$1")" 0755 ;; esac
     install -d -m "$2" "$root$1"
-    [ ! -e "$made" ] || note "$1"
+    note "$1"
 }
 
 file() { # SOURCE PATH
@@ -97,7 +105,7 @@ system_python() {
 environment() {
     local python wheel uv
     refuse_while_running
-    python=$(system_python)
+    python=$(system_python) || exit 1
     [ -x .venv/bin/python ] || scripts/setup.sh --env
     say "the program and its libraries, with $python: $home/.venv (a minute or two)"
     rm -rf build/install "$home/.venv"
@@ -108,7 +116,7 @@ environment() {
     "$python" -m venv --without-pip "$home/.venv"
     if uv=$(find_uv); then
         case $uv in /*) ;; *) uv=$PWD/$uv ;; esac
-        set -- "$uv" --directory / pip install --quiet --link-mode copy --python "$home/.venv/bin/python"
+        set -- "$uv" --directory / pip install --quiet --link-mode "${UV_LINK_MODE:-copy}" --python "$home/.venv/bin/python"
     else
         set -- "$PWD/.venv/bin/python" -m pip --python "$home/.venv/bin/python" install --quiet --no-compile \
             --disable-pip-version-check --root-user-action=ignore
@@ -170,9 +178,11 @@ put() {
     look_first install
     look_for_others
     wanted="$(sources | sha256sum | cut -d' ' -f1) $(sha256sum <daemon/requirements.lock | cut -d' ' -f1) $prefix"
-    folder "$(dirname "$prefix")" 0755
+    local new path
+    new=$(missing "$(dirname "$prefix")")
     install -d -m 0755 "$home"
     touch "$made"
+    for path in $new; do note "$path"; done
     if is_up_to_date; then say "the program is up to date: $home"; else environment; fi
     papers
     say "installed: $root$link, $root$unit, $root$sysusers, $root$tmpfiles"
@@ -186,7 +196,7 @@ put() {
 }
 
 take_away() {
-    local path
+    local path noted
     look_first uninstall
     if [ ! -e "$made" ]; then
         say "nothing of make install is at $home"
@@ -206,9 +216,13 @@ take_away() {
         if grep -qx user "$made" && [ ! -e "$data" ]; then userdel autoresearchd || true; fi
         if has_systemd; then systemctl daemon-reload; fi
     fi
-    path=$(grep -xF "$(dirname "$prefix")" "$made" || true)
+    noted=$(cat "$made")
     rm -rf "$home"
-    if [ -n "$path" ]; then keep_others "$path"; fi
+    path=$(dirname "$prefix")
+    while grep -qxF "$path" <<<"$noted"; do
+        keep_others "$path"
+        path=$(dirname "$path")
+    done
     say "taken away: $home and what belonged to it"
     if [ -e "$root$data" ]; then say "left: $root$data with its labs and its user; delete them by hand if you mean it"; fi
 }

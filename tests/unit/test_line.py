@@ -217,6 +217,8 @@ def test_hostile_files_are_passed_by_and_nothing_is_written_through_them(tmp_pat
     secret = tmp_path / "secret"
     secret.write_text("keep")
     fill(tmp_path / "q", secret)
+    outside = Line(tmp_path / "elsewhere", 1 << 40).enter(claim("outside"))
+    (tmp_path / "q" / f"{0:020d}-{'1' * 16}.place").symlink_to(tmp_path / "elsewhere" / outside.name)
     was = sorted(os.listdir(tmp_path / "q"))
     place = Line(tmp_path / "q", 1 << 40).enter(claim())
     assert place.before() == []
@@ -224,6 +226,7 @@ def test_hostile_files_are_passed_by_and_nothing_is_written_through_them(tmp_pat
     place.leave()
     assert sorted(os.listdir(tmp_path / "q")) == was
     assert secret.read_text() == "keep"
+    outside.leave()
 
 
 def test_another_user_cannot_remove_or_change_a_place(street: Street) -> None:

@@ -243,8 +243,8 @@ def test_another_program_on_the_cores_of_a_trial_is_seen_on_this_host() -> None:
     first = scope.look()
     subprocess.run([sys.executable, "-c", SPIN, str(core)], check=True)
     last = scope.look()
-    assert first is not None and last is not None and last.own_seconds == 0.0
-    looks = [at(0, host=first), at(3, host=last)]
+    assert first is not None and last is not None and last.own_seconds is None
+    looks = [at(0, host=replace(first, own_seconds=0.0)), at(3, host=replace(last, own_seconds=0.0))]
     assert last.busy_seconds - first.busy_seconds > 0.5
     assert "other programs used" in str(comparable(looks, Norms(cores=1, max_foreign_share=0.1, every_seconds=1.0)))
 
@@ -287,6 +287,17 @@ def test_the_container_is_found_in_either_kind_of_control_groups(tmp_path: Path,
     group.rmdir()
     after = scope.look()
     assert after is not None and after.own_seconds == 1.5, "the group goes with its last process"
+
+
+def test_a_container_that_has_not_started_yet_is_found_later(tmp_path: Path) -> None:
+    group = a_tree(tmp_path, version=2)
+    group.rename(group.with_name("not yet"))
+    scope = HostScope([1], lambda: "abc", tmp_path)
+    look = scope.look()
+    assert look is not None and look.own_seconds is None
+    group.with_name("not yet").rename(group)
+    look = scope.look()
+    assert look is not None and look.own_seconds == 1.5
 
 
 def test_what_cannot_be_read_is_not_known(tmp_path: Path) -> None:
