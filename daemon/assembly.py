@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from daemon import results, selfcheck
+from daemon import leftovers, results, selfcheck
 from daemon.ahead import Ahead
 from daemon.checker import Checker
 from daemon.checking import policy_text
@@ -28,6 +28,7 @@ from daemon.steering import Steering
 from daemon.text import clean
 from daemon.trial import SerialExecutor
 from sandbox import preflight
+from sandbox.faultpoints import reach
 from sandbox.interface import MiB, SandboxUnavailable
 
 MIN_FREE_BYTES = 1024 * MiB  # the ledger, git, and a sealed model of some hundred MiB
@@ -37,12 +38,16 @@ class ResultsFile:
     """Writes results.tsv after every experiment, for people's scripts."""
 
     def __init__(self, lab: Lab, ledger: Ledger) -> None:
-        self._path = lab.directory / "results.tsv"
+        self._lab = lab
         self._ledger = ledger
 
     def notify(self, event: Event) -> None:
         if isinstance(event, ExperimentClosed):
-            results.write(self._path, self._ledger.summaries())
+            _write_results(self._lab, self._ledger)
+
+
+def _write_results(lab: Lab, ledger: Ledger) -> None:
+    results.write(lab.directory / "results.tsv", ledger.summaries())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +83,11 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
         ):
             source = _source(lab, ledger, reader, observers, steering, watch, checker, keys)
             loop = _loop(lab, ledger, observers, steering, source, checker)
-            loop.recover(lab.wall.sandbox.reap(lab.id))
+            reaped = [*lab.wall.sandbox.reap(lab.id), *leftovers.clear(lab)]
+            reach("start.reaped")
+            loop.recover(reaped)
+            _write_results(lab, ledger)
+            reach("start.recovered")
             try:
                 yield Assembled(loop=loop, watch=watch)
             finally:
