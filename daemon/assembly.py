@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from daemon import leftovers, results, selfcheck
@@ -14,11 +13,11 @@ from daemon.checking import policy_text
 from daemon.cost import Caps
 from daemon.credentials import KeySource
 from daemon.decide import Greedy, Rule, Simpler
+from daemon.health import Guarded, Health
 from daemon.lab import Lab
 from daemon.lab_desk import desk_of
 from daemon.ledger import Ledger
 from daemon.loop import Loop
-from daemon.model import OurFault
 from daemon.observe import Event, ExperimentClosed, Observer, Observers, ProgramChanged, ProgramRefused
 from daemon.program_watch import ProgramWatch
 from daemon.proposers import interface as proposers
@@ -29,9 +28,6 @@ from daemon.text import clean
 from daemon.trial import SerialExecutor
 from sandbox import preflight
 from sandbox.faultpoints import reach
-from sandbox.interface import MiB, SandboxUnavailable
-
-MIN_FREE_BYTES = 1024 * MiB  # the ledger, git, and a sealed model of some hundred MiB
 
 
 class ResultsFile:
@@ -71,27 +67,30 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
     """
     from daemon.metrics.publish import published  # prometheus-client is for those who run, not for those who look
 
-    with lab.ledger() as ledger, lab.ledger(one_thread=False) as reader:
+    with lab.ledger() as ledger, ExitStack() as undo:
+        reader = undo.enter_context(lab.ledger(one_thread=False))
+        health = Health(lab)
         lab.check_ready()
         preflight.check_memory(lab.settings.limits())
         selfcheck.ensure(lab)
         lab.workspace.start_branch()
         with (
             published(lab, ledger) as measuring,
-            _observed(lab, [*watching, ResultsFile(lab, ledger), *measuring]) as (observers, watch),
+            _observed(lab, [*watching, ResultsFile(lab, ledger), *measuring, health]) as (observers, watch),
             Checker(policy_text(lab)) as checker,
         ):
             source = _source(lab, ledger, reader, observers, steering, watch, checker, keys)
-            loop = _loop(lab, ledger, observers, steering, source, checker)
-            reaped = [*lab.wall.sandbox.reap(lab.id), *leftovers.clear(lab)]
-            reach("start.reaped")
-            loop.recover(reaped)
-            _write_results(lab, ledger)
-            reach("start.recovered")
+            reading = undo.pop_all()  # from here on its thread closes what it reads from
             try:
+                loop = _loop(lab, ledger, observers, steering, source, checker, health)
+                reaped = [*lab.wall.sandbox.reap(lab.id), *leftovers.clear(lab)]
+                reach("start.reaped")
+                loop.recover(reaped)
+                _write_results(lab, ledger)
+                reach("start.recovered")
                 yield Assembled(loop=loop, watch=watch)
             finally:
-                source.ahead.close()
+                source.ahead.close(reading.close)
 
 
 @contextmanager
@@ -107,7 +106,15 @@ def _observed(lab: Lab, watching: Sequence[Observer]) -> Iterator[tuple[Observer
         yield observers, watch
 
 
-def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, source: Source, checker: Checker) -> Loop:
+def _loop(
+    lab: Lab,
+    ledger: Ledger,
+    observers: Observers,
+    steering: Steering,
+    source: Source,
+    checker: Checker,
+    health: Health,
+) -> Loop:
     settings = lab.settings
     return Loop(
         arena=lab.arena,
@@ -115,33 +122,15 @@ def _loop(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering, so
         workspace=lab.workspace,
         source=source,
         check=checker.check,
-        executor=SerialExecutor(lab.wall.sandbox),
+        executor=Guarded(SerialExecutor(lab.wall.sandbox), health.check_data),
         plan=lab.spec,
         rule=_rule(settings.decide),
         train_seed=settings.decide.train_seed,
         startup_margin_seconds=settings.time.startup_margin_seconds,
         observers=observers,
         steering=steering,
-        healthy=lambda: _check_health(lab),
+        healthy=health.check,
     )
-
-
-def _check_health(lab: Lab) -> None:
-    """See that a trial could run now, and remove what an outage left.
-
-    Raises:
-        OurFault: it would fail by no fault of its own.
-    """
-    try:
-        lab.wall.sandbox.reap(lab.id)
-        lab.dataset.check_sizes()
-    except SandboxUnavailable as error:
-        raise OurFault(str(error)) from error
-    free = shutil.disk_usage(lab.state).free
-    if free < MIN_FREE_BYTES:
-        raise OurFault(
-            f"only {free >> 20} MiB are free on the disk of {lab.state}; an experiment needs {MIN_FREE_BYTES >> 20}"
-        )
 
 
 def _rule(settings: DecideSettings) -> Rule:

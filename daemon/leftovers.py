@@ -1,4 +1,4 @@
-"""What a killed process of this lab left on disk, cleared away at the next start. Its lock is held, so nobody writes."""
+"""What a killed process of this lab left on disk, cleared away at the next start. The lab's lock is held."""
 
 from __future__ import annotations
 

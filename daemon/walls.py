@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.model import UserError
+from daemon.model import OurFault, UserError
 from daemon.sections import SandboxSettings
 from sandbox import image
 from sandbox.docker_engine import Engine
@@ -17,12 +18,16 @@ from sandbox.unsafe_local import UnsafeLocalSandbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wall:
-    """The sandbox that a lab asks for, and what of it belongs to the arena."""
+    """The sandbox that a lab asks for, and what of it belongs to the arena.
+
+    ``recheck`` raises OurFault when the image is gone, or no longer the one that it was.
+    """
 
     sandbox: Sandbox
     name: str
     contents: str
     torch_version: str
+    recheck: Callable[[], None] = lambda: None
 
 
 def open_wall(box: SandboxSettings) -> Wall:
@@ -44,7 +49,16 @@ def open_wall(box: SandboxSettings) -> Wall:
         name=f"docker {resolved_runtime(engine.info(), box.runtime or None)}",
         contents=labels[image.CONTENTS_LABEL],
         torch_version=labels.get(image.TORCH_LABEL, "unknown"),
+        recheck=lambda: _recheck(engine, box.image, labels[image.CONTENTS_LABEL]),
     )
+
+
+def _recheck(engine: Engine, reference: str, contents: str) -> None:
+    found = engine.image(reference)
+    if found is None:
+        raise OurFault(f"the image {reference} is gone; {_build(reference)}")
+    if found.labels.get(image.CONTENTS_LABEL) != contents:
+        raise OurFault(f"the image {reference} has other contents than before; `autoresearch reload` begins with it")
 
 
 def find_image(engine: Engine, reference: str) -> dict[str, str]:
@@ -54,10 +68,17 @@ def find_image(engine: Engine, reference: str) -> dict[str, str]:
         UserError: there is none, or it was built from other sources than these.
     """
     found = engine.image(reference)
-    variant: image.Variant = "cuda" if reference.endswith(":cuda") else "cpu"
-    command = f"build it with `autoresearch image build --variant {variant}`"
+    command = _build(reference)
     if found is None or image.CONTENTS_LABEL not in found.labels:
         raise UserError(f"the engine has no sandbox image {reference}; {command}")
-    if found.labels[image.CONTENTS_LABEL] != image.contents_fingerprint(variant=variant):
+    if found.labels[image.CONTENTS_LABEL] != image.contents_fingerprint(variant=_variant(reference)):
         raise UserError(f"the image {reference} was built from other sources than this program's; {command}")
     return dict(found.labels)
+
+
+def _variant(reference: str) -> image.Variant:
+    return "cuda" if reference.endswith(":cuda") else "cpu"
+
+
+def _build(reference: str) -> str:
+    return f"build it with `autoresearch image build --variant {_variant(reference)}`"

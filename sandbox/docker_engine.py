@@ -207,7 +207,7 @@ class Container:
         container does.
         """
         with _speaking("start a container"):
-            self._socket = self._connect(None).attach_socket(self.id, {"stdout": 1, "stderr": 1, "stream": 1})
+            self._socket = self._connect(CALL_SECONDS).attach_socket(self.id, {"stdout": 1, "stderr": 1, "stream": 1})
             _wait_forever(self._socket)
             self._thread(self._drain, on_output)
             reach("container.attached")
@@ -232,7 +232,7 @@ class Container:
 
     def _wait(self, on_end: Callable[[float], None]) -> None:
         with suppress(docker.errors.DockerException, requests.exceptions.RequestException, OSError):
-            self._connect(None).wait(self.id)
+            self._connect(CALL_SECONDS).wait(self.id, timeout=None)
         # An engine that died ends the wait as well; whoever listens asks for the state next, and fails there.
         on_end(time.monotonic())
 

@@ -143,7 +143,7 @@ class Night:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"it did not stop: {self.said()[-3000:]}") from None
-        assert code == 0, self.said()[-3000:]
+        assert code == 0, f"it ended with {code}: " + self.said()[-3000:]
 
 
 def decided(lab: Lab) -> int:
@@ -214,7 +214,7 @@ def _check_patches(lab: Lab, rows: list) -> int:  # type: ignore[type-arg]
 
 
 def _check_nothing_is_left(lab: Lab, engine: Engine | None) -> None:
-    left = [path for path in lab.runs_dir.iterdir()]
+    left = list(lab.runs_dir.iterdir())
     left += [path for path in lab.directory.rglob("*.tmp") if ".git" not in path.parts]
     left += list((lab.directory / ".git").rglob("*.lock"))
     left += [lab.control_socket] if lab.control_socket.exists() else []

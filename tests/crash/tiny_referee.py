@@ -14,7 +14,7 @@ AUDIT = {
 
 
 def main() -> None:
-    options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+    options = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
     while not os.path.exists(os.path.join(options["--gate"], "open")):
         time.sleep(0.01)
     with open(os.path.join(options["--data"], options["--split"], "index.json")) as file:
