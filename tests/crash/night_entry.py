@@ -1,7 +1,9 @@
 """The daemon as it is, with a proposer of the tests'; and, where asked, a scripted sandbox in place of the engine.
 
 ``python night_entry.py daemon --lab DIR``. The environment says what the night is like: ``NIGHT_SANDBOX=scripted``;
-``NIGHT_SLEEP``, how long a program trains; ``NIGHT_TROUBLE=SEED:PERCENT``, how often something of ours fails.
+``NIGHT_SLEEP``, how long a program trains; ``NIGHT_TROUBLE=SEED:PERCENT``, how often something of ours fails; while the
+file ``NIGHT_PROVIDER_DOWN`` is there, no proposal is to be had; ``NIGHT_IMPATIENT`` and ``NIGHT_CALL_SECONDS`` shorten
+the waits, ``NIGHT_SMALL_DISK`` makes do with less space.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from daemon.model import Experiment, Lesson, OurFault, Patch, Proposal, Usage
 from daemon.proposers import interface
 from daemon.proposers.interface import Context, ProposalFailed
 from daemon.walls import Wall
+from sandbox import docker_engine, supervise
 from sandbox.fake import FakeRun, FakeSandbox, FakeSession
 from sandbox.interface import Cancelled, RunResult, RunStatus, SandboxSpec, SandboxUnavailable
 
@@ -59,6 +62,8 @@ class NightProposer:
     name = "night"
 
     def propose(self, context: Context) -> Proposal:
+        if os.path.exists(os.environ.get("NIGHT_PROVIDER_DOWN", "")):
+            raise OurFault("the provider cannot be reached")
         if TROUBLE.strikes():
             raise random.choice((ProposalFailed("nothing usable"), OurFault("the provider is down")))
         known = [e.proposal.patch.train_py for e in (*context.history, *context.pending) if e.proposal is not None]
@@ -120,6 +125,9 @@ def patch() -> None:
         loop.BACKOFF_SECONDS = (0.1, 0.2, 0.5)
         loop.IDLE_SECONDS = 0.2
         service.RETRY_SECONDS = 0.5
+    if "NIGHT_CALL_SECONDS" in os.environ:
+        docker_engine.CALL_SECONDS = int(os.environ["NIGHT_CALL_SECONDS"])
+        supervise.DEAD_WITHIN_SECONDS = 2.0
     if "NIGHT_SMALL_DISK" in os.environ:
         health.MIN_FREE_BYTES = 256 * 1024
     if os.environ.get("NIGHT_SANDBOX") == "scripted":
