@@ -2,8 +2,8 @@
 
 ``python bench/soak.py [--experiments 500] [--sandbox scripted|docker] [--seed 1]``: the daemon is the real one, in a
 process of its own. Reported are experiments lost, decided twice and left over, and its memory and descriptors over
-time. With ``scripted`` the trials are, and everything else is real; the lab then lies on a small file system of its own,
-where mounting is allowed, so that the disk really fills.
+time. With ``scripted`` the trials are, and everything else is real; the lab then lies on a small file system of its
+own, where mounting is allowed, so that the disk really fills.
 """
 
 from __future__ import annotations
@@ -110,6 +110,8 @@ class Soak:
             night.process.wait(5)
 
     def _term(self, night: Night) -> None:
+        while night.process.poll() is None and not night.ask("status"):
+            time.sleep(0.1)  # not yet listening: it would die of the signal
         if night.process.poll() is None:
             night.stop()
 
@@ -150,7 +152,7 @@ class Soak:
 
 def _sample(process: int, age_seconds: float) -> Sample:
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return Sample(age_seconds, pages * PAGE / 2**20, len(os.listdir(f"/proc/{process}/fd")))
+    return Sample(age_seconds, pages * PAGE / 2**20, len(list(Path(f"/proc/{process}/fd").iterdir())))
 
 
 @contextmanager
@@ -176,7 +178,9 @@ def report(soak: Soak, seconds: float) -> None:
     calm = soak.samples[-1]
     print(f"{tally.closed} experiments decided of {tally.experiments} opened, in {seconds:.0f} s; lost 0, doubled 0,")
     print(f"orphans 0; {tally.interrupted} interrupted, {tally.given_up} proposals given up after three interruptions")
-    print(f"starts {len(soak.samples)}; faults {dict(sorted(soak.faults.items()))}; beside them 2 % of calls in trouble")
+    print(
+        f"starts {len(soak.samples)}; faults {dict(sorted(soak.faults.items()))}; beside them 2 % of calls in trouble"
+    )
     for part in (1, 2, 3, 4):
         at = calm[max(0, len(calm) * part // 4 - 1)]
         print(f"  after {at.age_seconds:6.0f} s: {at.rss_mib:6.1f} MiB resident, {at.descriptors} descriptors")

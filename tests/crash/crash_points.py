@@ -9,6 +9,7 @@ import argparse
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -130,17 +131,21 @@ def _recovers(where: Where) -> None:
 def main() -> int:
     options = _options()
     wanted = options.points.split(",") if options.points else points(options.sandbox)
-    began, survived = time.monotonic(), 0
-    print(f"{'point':<24} survived ({options.sandbox} sandbox)")
+    began, survived = time.monotonic(), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="autoresearch-crash-") as name, _Labs(Path(name), options.sandbox) as labs:
-        for point in wanted:
-            held = sum(labs.survives(point, repeat) for repeat in range(options.repeats))
-            print(f"{point:<24} {held} of {options.repeats}", flush=True)
-            survived += held
+        for repeat in range(options.repeats):
+            for point in wanted:
+                survived[point] += labs.survives(point, repeat)
+            seconds = time.monotonic() - began
+            print(
+                f"round {repeat + 1}: {survived.total()} of {(repeat + 1) * len(wanted)}, {seconds:.0f} s", flush=True
+            )
+    print(f"{'point':<24} survived ({options.sandbox} sandbox)")
+    for point in wanted:
+        print(f"{point:<24} {survived[point]} of {options.repeats}")
     total = len(wanted) * options.repeats
-    seconds = time.monotonic() - began
-    print(f"{len(wanted)} points x {options.repeats}: {survived} of {total} survived, in {seconds:.0f} s")
-    return 0 if survived == total else 1
+    print(f"{len(wanted)} points x {options.repeats}: {survived.total()} of {total} survived")
+    return 0 if survived.total() == total else 1
 
 
 class _Labs(ExitStack):

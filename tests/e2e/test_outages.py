@@ -21,7 +21,6 @@ from stalling import Door, stalling_door
 
 from bench.soak import small_disk
 from daemon.lab import Lab
-from sandbox.docker_engine import Engine
 
 TRAIN_SECONDS = 2.0
 
