@@ -176,7 +176,9 @@ def report(soak: Soak, seconds: float) -> None:
     """
     tally = check(soak.where.lab, soak.where.engine)
     calm = soak.samples[-1]
-    print(f"{tally.closed} experiments decided of {tally.experiments} opened, in {seconds:.0f} s; lost 0, doubled 0,")
+    print(
+        f"{tally.closed} experiments decided ({tally.kept} kept) of {tally.experiments} opened, in {seconds:.0f} s; lost 0, doubled 0,"
+    )
     print(f"orphans 0; {tally.interrupted} interrupted, {tally.given_up} proposals given up after three interruptions")
     print(
         f"starts {len(soak.samples)}; faults {dict(sorted(soak.faults.items()))}; beside them 2 % of calls in trouble"

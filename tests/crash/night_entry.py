@@ -38,8 +38,8 @@ def number_in(train_py: bytes) -> int:
 
 
 def score_of(number: int) -> float:
-    """Every third one is better than all before it."""
-    return 2.0 - number * 1e-5 if number % 3 == 0 else 3.0
+    """Every third one is better than all before it, by more than a lab takes for noise."""
+    return 100 - number * 0.01 if number % 3 == 0 else 101.0
 
 
 class Trouble:

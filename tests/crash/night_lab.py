@@ -164,6 +164,7 @@ class Tally:
 
     experiments: int
     closed: int
+    kept: int
     interrupted: int
     given_up: int
 
@@ -193,7 +194,7 @@ def check(lab: Lab, engine: Engine | None = None) -> Tally:
     given_up = _check_patches(lab, rows)
     _check_nothing_is_left(lab, engine)
     closed = sum(row.phase == "closed" for row in rows)
-    return Tally(len(rows), closed, sum(row.phase == "interrupted" for row in rows), given_up)
+    return Tally(len(rows), closed, len(keeps), sum(row.phase == "interrupted" for row in rows), given_up)
 
 
 def _check_patches(lab: Lab, rows: list) -> int:  # type: ignore[type-arg]

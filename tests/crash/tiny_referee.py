@@ -25,7 +25,7 @@ def main() -> None:
     except (OSError, ValueError):
         print(json.dumps(REFUSED), flush=True)
         return
-    bpb = 2.0 - number * 1e-5 if number % 3 == 0 else 3.0
+    bpb = 100 - number * 0.01 if number % 3 == 0 else 101.0  # better than all before by more than noise
     print(json.dumps({
         "version": 1, "status": "ok", "val_bpb": bpb, "tokens": 1, "bytes": 1, "rows": 1,
         "audit": AUDIT | {"corrected_bpb": bpb}, "load_seconds": 0.0, "audit_seconds": 0.0, "score_seconds": 0.0,
