@@ -54,7 +54,9 @@ class PrivateEngine:
         self._process.send_signal(how)
         self._process.wait(60)
         if how is signal.SIGKILL:  # as a service manager does it, with all that the engine started but the shims
-            os.kill(int((self._folder / "exec" / "containerd" / "containerd.pid").read_text()), signal.SIGKILL)
+            containerd = self._folder / "exec" / "containerd" / "containerd.pid"
+            os.kill(int(containerd.read_text()), signal.SIGKILL)
+            containerd.unlink()  # where nobody buries the dead, the next engine would take it for a living one
         self._process = None
 
     def close(self) -> None:
