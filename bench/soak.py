@@ -176,13 +176,9 @@ def report(soak: Soak, seconds: float) -> None:
     """
     tally = check(soak.where.lab, soak.where.engine)
     calm = soak.samples[-1]
-    print(
-        f"{tally.closed} experiments decided ({tally.kept} kept) of {tally.experiments} opened, in {seconds:.0f} s; lost 0, doubled 0,"
-    )
-    print(f"orphans 0; {tally.interrupted} interrupted, {tally.given_up} proposals given up after three interruptions")
-    print(
-        f"starts {len(soak.samples)}; faults {dict(sorted(soak.faults.items()))}; beside them 2 % of calls in trouble"
-    )
+    print(f"{tally.closed} experiments decided ({tally.kept} kept) of {tally.experiments} opened, in {seconds:.0f} s")
+    print(f"lost 0, doubled 0, orphans 0; {tally.interrupted} interrupted, {tally.given_up} given up after three times")
+    print(f"starts {len(soak.samples)}; faults {dict(sorted(soak.faults.items()))}; 2 % of other calls failed")
     for part in (1, 2, 3, 4):
         at = calm[max(0, len(calm) * part // 4 - 1)]
         print(f"  after {at.age_seconds:6.0f} s: {at.rss_mib:6.1f} MiB resident, {at.descriptors} descriptors")
