@@ -71,6 +71,9 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
         reader = undo.enter_context(lab.ledger(one_thread=False))
         health = Health(lab)
         lab.check_ready()
+        # First of all: what a killed process left holds memory and the very cores that a self-check is to run on.
+        reaped = [*lab.wall.sandbox.reap(lab.id), *leftovers.clear(lab)]
+        reach("start.reaped")
         preflight.check_memory(lab.settings.limits())
         selfcheck.ensure(lab)
         lab.workspace.start_branch()
@@ -83,8 +86,6 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
             reading = undo.pop_all()  # from here on its thread closes what it reads from
             try:
                 loop = _loop(lab, ledger, observers, steering, source, checker, health)
-                reaped = [*lab.wall.sandbox.reap(lab.id), *leftovers.clear(lab)]
-                reach("start.reaped")
                 loop.recover(reaped)
                 _write_results(lab, ledger)
                 reach("start.recovered")
