@@ -1,7 +1,7 @@
 # Two commands are enough: `make demo` shows it at work, `make test` runs every test. Both set up what they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test attack fuzz lint train-env daemon-image install uninstall bench lock clean
+.PHONY: help setup demo test attack fuzz crash soak lint train-env daemon-image install uninstall bench lock clean
 
 LAB ?= demo-lab
 EXPERIMENTS ?= 5
@@ -23,6 +23,12 @@ attack: train-env ## every attack on the wall, and every honest program; an hour
 
 fuzz: train-env ## 20,000 mutants of real sealed models against the referee; half an hour
 	@scripts/fuzz.sh 20000
+
+crash: setup ## the daemon killed at every named place, five times each, with the real engine; half an hour
+	@scripts/crash.sh
+
+soak: setup ## five hundred short experiments under a schedule of faults; a quarter of an hour
+	@scripts/soak.sh
 
 lint: ## format, lint, types and import rules alone (after make setup)
 	@scripts/lint.sh

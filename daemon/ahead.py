@@ -18,6 +18,7 @@ from daemon.text import clean
 from sandbox.interface import Cancelled
 
 POLL_SECONDS = 0.05
+CLOSE_SECONDS = 1.0
 log = logging.getLogger("autoresearchd")
 
 MakeContext = Callable[[], Context]
@@ -60,20 +61,26 @@ class Ahead:
         self._cancel = cancel
         # A daemon thread: a provider that does not answer must not keep a stopped process alive.
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        threading.Thread(target=self._work, daemon=True, name="proposer").start()
+        self._thread = threading.Thread(target=self._work, daemon=True, name="proposer")
+        self._thread.start()
         self._prepared: tuple[str, Future[_Answer]] | None = None
 
     @property
     def name(self) -> str:
         return self._proposer.name
 
-    def close(self) -> None:
-        """Let the thread end when it has done what it was given."""
-        self._jobs.put(self._end)
+    def close(self, then: Callable[[], None] = lambda: None) -> None:
+        """Let the thread end when it has done what it was given, and do ``then`` last; it is waited for, not for long.
 
-    @staticmethod
-    def _end() -> None:
-        raise SystemExit
+        What the thread uses is for ``then`` to close: closed under a running statement, SQLite takes the process down.
+        """
+
+        def end() -> None:
+            then()
+            raise SystemExit
+
+        self._jobs.put(end)
+        self._thread.join(CLOSE_SECONDS)
 
     def _work(self) -> None:
         while True:

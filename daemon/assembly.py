@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from daemon import judging, models, results, selfcheck
+from daemon import judging, leftovers, models, results, selfcheck
 from daemon.ahead import Ahead
 from daemon.approval import approved
 from daemon.checker import Checker
@@ -16,6 +15,7 @@ from daemon.cost import Caps
 from daemon.credentials import KeySource
 from daemon.demotion import Corrections
 from daemon.evidence import Evidence, NoiseTeller
+from daemon.health import Guarded, Health
 from daemon.holdout import score_holdout
 from daemon.lab import Lab
 from daemon.lab_desk import desk_of
@@ -37,9 +37,7 @@ from daemon.trial import Executor, SerialExecutor
 from daemon.trying import Trying
 from daemon.watched import Watched
 from sandbox import preflight
-from sandbox.interface import MiB, SandboxUnavailable
-
-MIN_FREE_BYTES = 1024 * MiB  # the ledger, git, and a sealed model of some hundred MiB
+from sandbox.faultpoints import reach
 
 
 class ResultsFile:
@@ -51,7 +49,11 @@ class ResultsFile:
 
     def notify(self, event: Event) -> None:
         if isinstance(event, ExperimentClosed):
-            self._file.update(self._ledger.summaries())
+            self.update()
+
+    def update(self) -> None:
+        """Bring it in line with the ledger."""
+        self._file.update(self._ledger.summaries())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +79,22 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
     from daemon.plugins.load import plugged
 
     plugins = lab.settings.observers
-    with lab.ledger() as ledger, lab.ledger(one_thread=False) as reader:
+    with lab.ledger() as ledger, ExitStack() as undo:
+        reader = undo.enter_context(lab.ledger(one_thread=False))
+        health = Health(lab)
         lab.check_ready()
+        # First of all: what a killed process left holds memory and the very cores that a self-check is to run on.
+        reaped = [*lab.wall.sandbox.reap(lab.id), *leftovers.clear(lab)]
+        reach("start.reaped")
         preflight.check_memory(lab.settings.limits())
         selfcheck.ensure(lab, alone(lab, steering.leaves, watching))
         lab.workspace.start_branch()
+        written = ResultsFile(lab, ledger)
+        files: Sequence[Observer] = (written, LiveLog(lab.state), Tidying(lab, ledger))
         with (
             published(lab, ledger) as measuring,
             plugged(plugins.on, plugins.options, lab.directory, lab.state) as others,
-            _observed(lab, [*watching, *_files(lab, ledger), *measuring, *others]) as (observers, watch),
+            _observed(lab, [*watching, *files, *measuring, *others, health]) as (observers, watch),
             Checker(policy_text(lab)) as checker,
         ):
             evidence = Evidence(ledger, lab.arena.fingerprint)
@@ -93,17 +102,15 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
             source = _source(lab, ledger, reader, observers, steering, watch, checker, keys)
             if lab.settings.decide.rule == "replicated":
                 source = replace(source, corrections=Corrections(ledger=ledger, evidence=evidence).next)
-            loop = _loop(lab, ledger, observers, steering, source, checker, evidence)
-            loop.recover(lab.wall.sandbox.reap(lab.id))
+            reading = undo.pop_all()  # from here on its thread closes what it reads from
             try:
+                loop = _loop(lab, ledger, observers, steering, source, checker, evidence, health)
+                loop.recover(reaped)
+                written.update()
+                reach("start.recovered")
                 yield Assembled(loop=loop, watch=watch)
             finally:
-                source.ahead.close()
-
-
-def _files(lab: Lab, ledger: Ledger) -> Sequence[Observer]:
-    """Those who write what people and other commands read beside the ledger."""
-    return ResultsFile(lab, ledger), LiveLog(lab.state), Tidying(lab, ledger)
+                source.ahead.close(reading.close)
 
 
 @contextmanager
@@ -127,6 +134,7 @@ def _loop(
     source: Source,
     checker: Checker,
     evidence: Evidence,
+    health: Health,
 ) -> Loop:
     settings = lab.settings
     return Loop(
@@ -137,7 +145,7 @@ def _loop(
         check=checker.check,
         trying=Trying(
             ledger=ledger,
-            executor=_executor(lab, observers, steering),
+            executor=_executor(lab, observers, steering, health),
             plan=lab.spec,
             judge=judging.judge_of(settings.decide, ledger, evidence, approved(lab.state)),
             train_seed=settings.decide.train_seed,
@@ -148,7 +156,7 @@ def _loop(
         ),
         observers=observers,
         steering=steering,
-        healthy=lambda: _check_health(lab),
+        healthy=health.check,
         kept=_holdout(lab, ledger, observers, steering).kept,
     )
 
@@ -167,33 +175,15 @@ def _holdout(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering)
     return Holdout(ledger=ledger, looks=looks, score=score, observers=observers)
 
 
-def _executor(lab: Lab, observers: Observers, steering: Steering) -> Executor:
+def _executor(lab: Lab, observers: Observers, steering: Steering, health: Health) -> Executor:
     """Trials one by one, each under the eyes of the host, and each when it is this lab's turn."""
-    trials: Executor = SerialExecutor(lab.wall.sandbox)
+    trials: Executor = Guarded(SerialExecutor(lab.wall.sandbox), health.check_data)
     if lab.settings.retention.models:
         trials = models.KeepingExecutor(trials, models.of_lab(lab.state))
     watched = Watched(trials, pointing(lab), lab.settings.telemetry, observers, steering)
     turns = turns_of(lab)
     turns.check()
     return Queued(watched, turns, observers, steering)
-
-
-def _check_health(lab: Lab) -> None:
-    """See that a trial could run now, and remove what an outage left.
-
-    Raises:
-        OurFault: it would fail by no fault of its own.
-    """
-    try:
-        lab.wall.sandbox.reap(lab.id)
-        lab.dataset.check_sizes()
-    except SandboxUnavailable as error:
-        raise OurFault(str(error)) from error
-    free = shutil.disk_usage(lab.state).free
-    if free < MIN_FREE_BYTES:
-        raise OurFault(
-            f"only {free >> 20} MiB are free on the disk of {lab.state}; an experiment needs {MIN_FREE_BYTES >> 20}"
-        )
 
 
 def _source(

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from daemon.files import private_folder, write_atomically
 from daemon.model import MAX_HYPOTHESIS_CHARACTERS, UserError
 from daemon.text import clean
+from sandbox.faultpoints import reach
 from sandbox.interface import MAX_TRAIN_PY_BYTES
 
 MAX_WAITING = 1000
@@ -66,6 +67,7 @@ class Inbox:
         ticket = f"{time.time_ns():020d}-{os.urandom(4).hex()}"
         slip = _Slip(hypothesis=text, train_py=b64encode(train_py).decode(), submitter=submitter)
         write_atomically(self._folder / f"{ticket}.json", slip.model_dump_json().encode(), mode=0o600)
+        reach("inbox.written")
         return ticket
 
     def count(self) -> int:
@@ -92,6 +94,7 @@ class Inbox:
         """Forget a ticket that is on the ledger."""
         if _TICKET.fullmatch(ticket):
             (self._folder / f"{ticket}.json").unlink(missing_ok=True)
+            reach("inbox.discarded")
 
     def _tickets(self) -> Iterator[str]:
         if self._folder.is_dir():

@@ -88,7 +88,7 @@ class Lab:
 
     @cached_property
     def dataset(self) -> Dataset:
-        return Dataset.open(self.data_dir, self.settings.profile)
+        return Dataset.open(self.data_dir, self.settings.profile, self.state / "data-seen.json")
 
     @cached_property
     def gpu(self) -> str | None:
@@ -188,8 +188,8 @@ class Lab:
         if changed := self.workspace.dirty():
             names = ", ".join(changed)
             raise UserError(f"the lab has uncommitted changes in {names}; commit them or `git restore` them")
-        self.dataset.check_sizes()
         self.make_runs_dir()
+        self.dataset.check()
         if self.data_dir.stat().st_dev != self.runs_dir.stat().st_dev:
             raise UserError(
                 f"the data ({self.data_dir}) and the lab ({self.directory}) lie on two filesystems, and the data is "

@@ -76,18 +76,20 @@ class Source:
             self.ahead.reflect(lambda: self._context(champion, ()), experiment, self._remember)
 
     def _interrupted(self, champion: Experiment) -> Next | None:
-        """The proposal of the experiment that was interrupted last, unless it was so too often."""
-        latest = self.ledger.latest()
-        if latest is None or latest.phase is not Phase.INTERRUPTED or latest.proposal is None:
+        """The proposal of the experiment that was interrupted last, unless it was so too often.
+
+        An experiment that ended before its proposal was written down took up none: it is looked past.
+        """
+        rows = self._rows()
+        row = next((row for row in reversed(rows) if row.patch_sha256), None)
+        if row is None or row.phase is not Phase.INTERRUPTED:
             return None
-        patch = latest.proposal.patch
-        if patch.base_commit != champion.commit or latest.proposal.proposer == "baseline":
+        proposal = self.ledger.get(row.number).proposal
+        if proposal is None or proposal.patch.base_commit != champion.commit or proposal.proposer == "baseline":
             return None
-        if latest.arena != self.arena.fingerprint:  # a long run, which was asked for by hand
+        if _interruptions(rows)[proposal.patch.sha256] >= MAX_INTERRUPTIONS:
             return None
-        if _interruptions(self._rows())[patch.sha256] >= MAX_INTERRUPTIONS:
-            return None
-        return Next(proposal=latest.proposal, program=self.program())
+        return Next(proposal=proposal, program=self.program())
 
     def _correcting(self, champion: Experiment) -> Next | None:
         """What follows from runs that contradict a keep comes before anything new."""

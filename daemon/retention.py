@@ -14,6 +14,7 @@ from typing import Literal
 
 from rich.console import Console
 
+from daemon.files import TEMPORARY
 from daemon.lab import Lab
 from daemon.models import of_lab, worth_keeping
 from daemon.output import print_json
@@ -23,9 +24,7 @@ from sandbox.interface import MiB, SandboxUnavailable
 
 STALE_SECONDS = 3600.0
 Kind = Literal["run", "temporary file", "git leftover", "model", "volume", "image"]
-# A temporary file is called after the file that it was to become.
-_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
-_OURS_IN_THE_LAB = re.compile(r"\.(train\.py|results\.tsv|progress\.png|experiments\.[a-z]+)\.[a-z0-9_]{8}\.tmp")
+OURS_IN_THE_LAB = re.compile(r"\.(train\.py|results\.tsv|progress\.png|experiments\.[a-z]+)\.[a-z0-9_]{8}\.tmp")
 _GIT_LOCKS = ("HEAD.lock", "index.lock", "packed-refs.lock", "config.lock", "shallow.lock")
 _GIT_TEMPORARY = re.compile(r"tmp_(obj|pack|idx|rev)_\w+")
 
@@ -98,11 +97,11 @@ def _on_disk(lab: Lab, now: float, *, busy: bool) -> Iterator[Item]:
 
 def _in_state(lab: Lab, now: float) -> Iterator[tuple[Kind, Path]]:
     for path in _entries(lab.directory):
-        if _OURS_IN_THE_LAB.fullmatch(path.name) and _is_stale(path, now):
+        if OURS_IN_THE_LAB.fullmatch(path.name) and _is_stale(path, now):
             yield "temporary file", path
     for folder in (lab.state, *(path for path in _entries(lab.state) if _is_folder(path) and path != lab.runs_dir)):
         for path in _entries(folder):
-            if _TEMPORARY.fullmatch(path.name) and _is_stale(path, now):
+            if TEMPORARY.fullmatch(path.name) and _is_stale(path, now):
                 yield "temporary file", path
 
 
@@ -145,12 +144,12 @@ def _in_git(lab: Lab, now: float) -> Iterator[tuple[Kind, Path]]:
     for top, _, names in os.walk(folder / "objects"):
         found += [Path(top, name) for name in names if _GIT_TEMPORARY.fullmatch(name)]
     stale = [path for path in found if path.is_file() and _is_stale(path, now)]
-    if stale and not _git_runs_in(lab.directory):
+    if stale and not git_runs_in(lab.directory):
         for path in stale:
             yield "git leftover", path
 
 
-def _git_runs_in(lab: Path) -> bool:
+def git_runs_in(lab: Path) -> bool:
     """Is there a git of this user or of root in the lab? One whose folder cannot be read might be."""
     for process in Path("/proc").iterdir():
         if not process.name.isdecimal():

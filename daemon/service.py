@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from base64 import b64decode
 from binascii import Error as NotBase64
@@ -25,6 +26,9 @@ from daemon.situation import Watcher
 from daemon.steering import Steering, When
 from daemon.text import clean
 from daemon.web.child import shown
+from sandbox import faultpoints
+from sandbox.faultpoints import reach
+from sandbox.interface import SandboxUnavailable
 
 SUBMITTER = "control"
 RETRY_SECONDS = 30.0
@@ -36,11 +40,13 @@ def run_daemon(directory: Path, console: Console, keys: KeySource) -> None:
     Raises:
         UserError: the lab is not ready, in use, or cannot go on without a person.
     """
+    _arm()
     notifier = Notifier()
     lab = Lab(directory)
     steering, watcher = Steering(notifier.beat), Watcher()
     when = When(lab.settings.control.stop_after)
     with lab_lock(lab.state, "daemon"), stopped_by_signals(steering, when, reloads=True):
+        reach("start.locked")
         with (
             control.serving(lab.control_socket, _answers(lab, steering, watcher), lab.settings.control.group),
             shown(lab, steering) as live,
@@ -55,6 +61,13 @@ def run_daemon(directory: Path, console: Console, keys: KeySource) -> None:
         notifier.say(STOPPING="1")
 
 
+def _arm() -> None:
+    try:
+        faultpoints.arm(warn=logging.getLogger("autoresearchd").warning)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
 def _serve(lab: Lab, steering: Steering, keys: KeySource, watching: list[Observer]) -> None:
     """The loop, put together anew after each reload and after an outage at the start.
 
@@ -67,7 +80,7 @@ def _serve(lab: Lab, steering: Steering, keys: KeySource, watching: list[Observe
             with assembled(latest[-1], steering, keys, watching) as parts:
                 served = True
                 parts.loop.serve(parts.stop_after, lambda: _reloads(latest, watching))
-        except OurFault as fault:
+        except (OurFault, SandboxUnavailable, OSError) as fault:  # OSError: a full disk, where nobody else told it
             _tell(watching, FaultSeen(message=str(fault), retry_seconds=RETRY_SECONDS))
             steering.wait(RETRY_SECONDS)
         except UserError as mistake:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.model import UserError
+from daemon.model import OurFault, UserError
 from daemon.sections import SandboxSettings
 from sandbox import image
 from sandbox.docker_engine import Engine
@@ -22,6 +22,7 @@ class Wall:
 
     ``engine_id`` is empty where nobody could tell what runs; ``containers_of`` counts those of any lab, by its id;
     ``id_of`` is the engine's number of a container by its name. Both may be asked by any thread.
+    ``recheck`` raises OurFault when the image is gone, or no longer the one that it was.
     """
 
     sandbox: Sandbox
@@ -31,6 +32,7 @@ class Wall:
     engine_id: str = ""
     containers_of: Callable[[str], int] = lambda _lab_id: 0
     id_of: Callable[[str], str | None] = lambda _name: None
+    recheck: Callable[[], None] = lambda: None
 
 
 def open_wall(box: SandboxSettings) -> Wall:
@@ -56,7 +58,16 @@ def open_wall(box: SandboxSettings) -> Wall:
         engine_id=str(info.get("ID", ""))[:100],
         containers_of=lambda lab_id: len(looking.ours(lab_id)[0]),
         id_of=looking.container_id,
+        recheck=lambda: _recheck(engine, box.image, labels[image.CONTENTS_LABEL]),
     )
+
+
+def _recheck(engine: Engine, reference: str, contents: str) -> None:
+    found = engine.image(reference)
+    if found is None:
+        raise OurFault(f"the image {reference} is gone; {_build(reference)}")
+    if found.labels.get(image.CONTENTS_LABEL) != contents:
+        raise OurFault(f"the image {reference} has other contents than before; `autoresearch reload` begins with it")
 
 
 def find_image(engine: Engine, reference: str) -> dict[str, str]:
@@ -66,10 +77,17 @@ def find_image(engine: Engine, reference: str) -> dict[str, str]:
         UserError: there is none, or it was built from other sources than these.
     """
     found = engine.image(reference)
-    variant: image.Variant = "cuda" if reference.endswith(":cuda") else "cpu"
-    command = f"build it with `autoresearch image build --variant {variant}`"
+    command = _build(reference)
     if found is None or image.CONTENTS_LABEL not in found.labels:
         raise UserError(f"the engine has no sandbox image {reference}; {command}")
-    if found.labels[image.CONTENTS_LABEL] != image.contents_fingerprint(variant=variant):
+    if found.labels[image.CONTENTS_LABEL] != image.contents_fingerprint(variant=_variant(reference)):
         raise UserError(f"the image {reference} was built from other sources than this program's; {command}")
     return dict(found.labels)
+
+
+def _variant(reference: str) -> image.Variant:
+    return "cuda" if reference.endswith(":cuda") else "cpu"
+
+
+def _build(reference: str) -> str:
+    return f"build it with `autoresearch image build --variant {_variant(reference)}`"

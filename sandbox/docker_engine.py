@@ -21,6 +21,7 @@ import docker.utils
 import requests
 from docker.utils.socket import frames_iter
 
+from sandbox.faultpoints import reach
 from sandbox.interface import SandboxUnavailable
 from sandbox.runner import State
 from sandbox.spec import LABEL, PROJECT, Body
@@ -80,16 +81,19 @@ class Engine:
     def create_volume(self, body: Body) -> None:
         with _speaking("create a volume"):
             self._api.create_volume(body["Name"], body["Driver"], body["DriverOpts"], body["Labels"])
+        reach("volume.created")
 
     def create(self, name: str, body: Body) -> Container:
         """Create a container from the engine's own request body; nothing runs yet."""
         with _speaking("create a container"):
             answer = self._api.create_container_from_config(body, name)
+        reach("container.created")
         return Container(self._api, self._client, answer["Id"])
 
     def remove_volume(self, name: str) -> None:
         with _speaking("remove a volume"), suppress(docker.errors.NotFound):
             self._api.remove_volume(name, force=True)
+        reach("volume.removed")
 
     def ours(self, lab_id: str | None = None) -> tuple[list[str], list[str]]:
         """Names of all containers and volumes that carry this project's label (and the lab's)."""
@@ -117,6 +121,7 @@ class Engine:
     def remove(self, container: str) -> None:
         with _speaking("remove a container"), suppress(docker.errors.NotFound):
             self._api.remove_container(container, v=True, force=True)
+        reach("container.removed")
 
     # Images
 
@@ -210,11 +215,13 @@ class Container:
         container does.
         """
         with _speaking("start a container"):
-            self._socket = self._connect(None).attach_socket(self.id, {"stdout": 1, "stderr": 1, "stream": 1})
+            self._socket = self._connect(CALL_SECONDS).attach_socket(self.id, {"stdout": 1, "stderr": 1, "stream": 1})
             _wait_forever(self._socket)
             self._thread(self._drain, on_output)
+            reach("container.attached")
             self._api.start(self.id)
         started_at = time.monotonic()
+        reach("container.started")
         self._thread(self._wait, on_end)
         return started_at
 
@@ -233,7 +240,7 @@ class Container:
 
     def _wait(self, on_end: Callable[[float], None]) -> None:
         with suppress(docker.errors.DockerException, requests.exceptions.RequestException, OSError):
-            self._connect(None).wait(self.id)
+            self._connect(CALL_SECONDS).wait(self.id, timeout=None)
         # An engine that died ends the wait as well; whoever listens asks for the state next, and fails there.
         on_end(time.monotonic())
 
@@ -241,6 +248,7 @@ class Container:
         """SIGKILL to everything in it. One that has ended by itself is left as it is."""
         try:
             self._api.kill(self.id)
+            reach("container.killed")
         except docker.errors.APIError:
             return  # not running any more, or the engine will say so when asked for the state
         except requests.exceptions.RequestException:

@@ -13,6 +13,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.faultpoints import reach
 from sandbox.interface import MAX_TRAIN_PY_BYTES, SandboxSpec, SandboxUnavailable
 
 INDEX = "index.json"
@@ -60,6 +61,7 @@ class RunDir:
                     os.link(entry.path, self.train / entry.name, follow_symlinks=False)
             _write(self.train / BUDGET, json.dumps({"train_seconds": granted_seconds}).encode())
             os.link(source / INDEX, self.train / INDEX, follow_symlinks=False)
+            reach("data.released")
         except OSError as error:
             raise SandboxUnavailable(
                 f"the training data could not be released ({error.strerror}: {error.filename}); the data and the "
@@ -71,9 +73,11 @@ class RunDir:
         if confirm_below is not None:
             _write(self.gate / "confirm", repr(confirm_below).encode())
         _write(self.gate / "open", b"")
+        reach("gate.opened")
 
     def remove(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
+        reach("run.removed")
 
 
 def create(spec: SandboxSpec) -> RunDir:
@@ -98,6 +102,7 @@ def create(spec: SandboxSpec) -> RunDir:
             _check(run.lab / name, content)
     except OSError as error:
         raise SandboxUnavailable(f"cannot write {run.root} ({error.strerror}): is the disk full?") from error
+    reach("run.made")
     return run
 
 

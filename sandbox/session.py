@@ -98,6 +98,8 @@ class TrialSession:
         watch = Watch(clock=clock, mailbox=train.mailbox, release=release, kill=train.runner.kill, cancel=cancel)
         ending = watch.until_ended()
         state = train.final_state(killed_by_us=ending.killed_for is not None)
+        if ending.killed_for is None and state.exit_code != 0:
+            self._check_alone()
         status, reason = classify(ending, state, clock.released_at is not None, spec, train.text())
         return RunResult(
             status=status,
@@ -113,6 +115,15 @@ class TrialSession:
 
     def log_so_far(self) -> str:
         return self.trainer.text()
+
+    def _check_alone(self) -> None:
+        """See that the program ended for itself: an engine that shuts down ends every container, politely at first.
+
+        Raises:
+            SandboxUnavailable: the referee, which waits at its gate, is gone as well.
+        """
+        if not self.referee.runner.state().running:
+            raise SandboxUnavailable("both containers ended at once; was the engine stopped or restarted?")
 
     def score(self, *, cancel: Callable[[], bool]) -> RunResult:
         referee, spec = self.referee, self.spec

@@ -26,6 +26,7 @@ from daemon.ledger.schema import UNFINISHED, LedgerBroken, LedgerError, connect
 from daemon.ledger.totals import Totals
 from daemon.model import Arena, Decision, Experiment, Phase, Proposal, Summary, UserError
 from daemon.phases import Closed, IllegalTransition, Value, advance
+from sandbox.faultpoints import reach
 
 _COLUMNS = ", ".join(f'"{name}"' for name in COLUMNS)
 
@@ -85,6 +86,7 @@ class Ledger:
             )
             self._append(experiment.number, "opened", records.canonical(records.opened(experiment)), at)
             self._project(experiment)
+        reach("opened.after")
         return experiment
 
     def add(self, experiment: Experiment, value: Value) -> Experiment:
@@ -239,15 +241,18 @@ class Ledger:
             after = advance(stored, records.decode(kind, json.loads(text), self._blob), at)
             self._append(stored.number, kind, text, at)
             self._project(after)
+        reach(f"{kind}.after")
         return after
 
     def _append(self, experiment: int, kind: str, payload: str, at: str) -> None:
+        reach(f"{kind}.before")
         seq = int(self._one("SELECT coalesce(max(seq), 0) + 1 FROM events")[0])
         previous = self.head_hash()
         own = chain.link(previous, seq, experiment, kind, payload, at)
         self._db.execute(
             "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", (seq, experiment, kind, payload, at, previous, own)
         )
+        reach(f"{kind}.within")
 
     def _project(self, experiment: Experiment) -> None:
         row = row_of(summarise(experiment))

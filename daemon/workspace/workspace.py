@@ -15,6 +15,7 @@ from daemon.files import write_atomically
 from daemon.model import Experiment, Patch, UserError
 from daemon.text import clean
 from daemon.workspace.git import ABSENT, IDENTITY, Entry, Git, NotALab, WorkspaceError, sha
+from sandbox.faultpoints import reach
 
 # program.md is not among them: it steers a running lab, and its every version is on the ledger.
 LAB_FILES = ("train.py", "prepare.py", "lab.toml", "policy.yaml")
@@ -108,6 +109,10 @@ class Workspace:
             self._git.update_ref(self._ref, self._git.head(), ABSENT)
         return self.tip()
 
+    def common_folder(self) -> Path:
+        """Where git keeps the refs and objects of the lab and of its work trees."""
+        return self.lab / self._git.text("rev-parse", "--git-common-dir")
+
     def tip(self) -> str:
         """The commit that the branch stands on."""
         tip = self._git.resolve(self._ref)
@@ -142,12 +147,14 @@ class Workspace:
         tree = self._git.write_tree(base | {"train.py": self._git.write_blob(patch.train_py)})
         message = clean(message, MAX_MESSAGE_CHARACTERS, lines=True).rstrip("\n") + "\n"
         commit = self._git.write_commit(tree, [patch.base_commit], message, at)
+        reach("git.objects")
         ref = f"refs/experiments/{experiment_number:d}"
         present = self._git.resolve(ref)
         if present is None:
             self._git.update_ref(ref, commit, ABSENT)
         elif present != commit:
             raise WorkspaceError(f"{ref} is {present[:10]} already, another commit than {commit[:10]}")
+        reach("git.recorded")
         return commit
 
     def advance(self, commit: str, expected_tip: str) -> None:
@@ -161,6 +168,7 @@ class Workspace:
         if checked_out := self._checked_out():
             raise WorkspaceError(checked_out)
         self._git.update_ref(self._ref, commit, sha(expected_tip))
+        reach("git.advanced")
 
     def diff(self, base: str, commit: str) -> str:
         """The change of train.py from one commit to another as a unified diff; text from the wall, not cleaned."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -49,3 +50,55 @@ def test_what_is_no_manifest_is_said(data: Path, text: str) -> None:
 def test_another_profile_is_said(data: Path) -> None:
     with pytest.raises(UserError, match="prepared for profile cpu"):
         Dataset.open(data, "gpu")
+
+
+def manifest_of(data: Path) -> dict[str, dict[str, dict[str, object]]]:
+    return json.loads((data / "manifest.json").read_text())  # type: ignore[no-any-return]
+
+
+def whole(data: Path) -> None:
+    """Write the right hash into the manifest."""
+    manifest = manifest_of(data)
+    manifest["files"]["val/rows.bin"]["sha256"] = hashlib.sha256(b"1234").hexdigest()
+    (data / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_file_that_changed_within_its_size_is_found_and_one_put_back_is_fine(data: Path, tmp_path: Path) -> None:
+    whole(data)
+    dataset = Dataset.open(data, "cpu", tmp_path / "seen.json")
+    dataset.check()
+    (data / "val" / "rows.bin").write_bytes(b"1235")
+    with pytest.raises(OurFault, match="has changed since it was prepared"):
+        dataset.check()
+    (data / "val" / "rows.bin").write_bytes(b"1234")
+    dataset.check()
+
+
+def test_what_was_hashed_once_is_not_hashed_again_by_the_next_start(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole(data)
+    Dataset.open(data, "cpu", tmp_path / "seen.json").check()
+    hashed: list[Path] = []
+    monkeypatch.setattr("daemon.dataset._sha256", lambda path: hashed.append(path) or "")
+    (data / "val" / "again.bin").hardlink_to(data / "val" / "rows.bin")  # as a release does: nothing was written
+    Dataset.open(data, "cpu", tmp_path / "seen.json").check()
+    assert hashed == []
+    (tmp_path / "seen.json").write_text('{"manifest": 1}')
+    with pytest.raises(OurFault):
+        Dataset.open(data, "cpu", tmp_path / "seen.json").check()
+    assert len(hashed) == 1
+
+
+def test_data_that_no_container_can_read_are_named(data: Path) -> None:
+    whole(data)
+    dataset = Dataset.open(data, "cpu")
+    (data / "val").chmod(0o755)
+    (data / "val" / "rows.bin").chmod(0o644)
+    dataset.check_readable()
+    for path, mode in ((data / "val" / "rows.bin", 0o640), (data / "val", 0o750)):
+        before = path.stat().st_mode
+        path.chmod(mode)
+        with pytest.raises(OurFault, match=f"no container can read {path}; `chmod"):
+            dataset.check_readable()
+        path.chmod(before)

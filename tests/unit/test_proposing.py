@@ -274,3 +274,19 @@ def test_stopping_does_not_wait_for_a_slow_provider(bench: Bench, ledger: Ledger
     assert bench.loop(ledger, proposer=Thinker(think)).run(3) == 0
     release.set()
     assert time.monotonic() - began < 10
+
+
+def test_a_second_kill_before_it_was_written_down_again_loses_no_proposal(bench: Bench, ledger: Ledger) -> None:
+    """The first takes an experiment that trains, the second the one that was to take it up again, while still empty."""
+    loop = bench.loop(ledger, [file_scoring(1.9)])
+    champion = loop.champion_or_baseline()
+    ticket = bench.inbox.put(file_scoring(1.8, "handed in"), "handed in")
+    asked = loop.source.next(champion)
+    arguments = {"arena": loop.arena, "base_commit": champion.commit or "", "champion": 0, "program": ""}
+    ledger.add(ledger.open(**arguments), asked.proposal)  # type: ignore[arg-type]
+    bench.inbox.discard(ticket)
+    loop.recover(reaped=())
+    ledger.open(**arguments)  # type: ignore[arg-type]
+    loop.recover(reaped=())
+    again = loop.source.next(champion)
+    assert again.proposal.ticket == ticket, "what somebody handed in is lost"
