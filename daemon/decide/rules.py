@@ -120,27 +120,35 @@ class Greedy:
 class Replicated:
     """The default: a promising first run is only a reason to measure; what is kept was better on fresh seeds.
 
-    A first run is promising when it beats the champion's estimate by ``band_sigmas`` σ and by more than
-    ``min_gain_bpb``, however much it beats it by. Pairs follow, one at a time and ``max_pairs`` at most. After each the
-    test may end: in a keep, when the lower bound of the gain (a repeated confidence interval, Jennison and Turnbull
-    1989) clears zero and the mean the minimum; in a discard, when the mean falls ``hopeless`` standard errors short of
-    zero or no pair is left. ``shape`` says how the error is spent over the looks: 1 evenly, more for later.
+    A first run is promising when it beats the champion's estimate by ``band_sigmas`` σ and by ``min_gain_bpb``, however
+    much it beats it by. Pairs follow, one at a time and ``max_pairs`` at most. After each the test may end: in a keep,
+    when the lower bound of the gain (a repeated confidence interval, Jennison and Turnbull 1989) clears zero and the
+    mean the minimum; in a discard, when no pair is left or the mean is hopeless: not above zero after the first pair,
+    and by ``hopeless`` standard errors more after every further one. ``shape`` says how the error is spent over the
+    looks: 1 evenly, more for later. A new champion is run until it has ``settle_runs`` replicates, so that what is
+    claimed of it does not rest on the runs that made it champion. The defaults were chosen by bench/decisions.py.
     """
 
     min_gain_bpb: float = 0.0
-    band_sigmas: float = 1.0
+    band_sigmas: float = 1.25
     max_pairs: int = 6
     shape: float = 1.0
-    hopeless: float = 0.0
+    hopeless: float = 0.25
+    settle_runs: int = 3
 
     def __post_init__(self) -> None:
         _at_least_zero("min_gain_bpb", self.min_gain_bpb)
-        if self.max_pairs < 1 or not self.shape > 0 or not math.isfinite(self.band_sigmas + self.hopeless):
+        if (
+            min(self.max_pairs, self.settle_runs) < 1
+            or not self.shape > 0
+            or not math.isfinite(self.band_sigmas + self.hopeless)
+        ):
             raise ValueError(f"no test can be made with {self}")
 
     def judge(self, standing: Standing) -> Answer:
         if not standing.pairs:
-            return self.screened(standing, self.reach(standing.champion_bpb, standing.noise))
+            reach = self.reach(standing.champion_bpb, standing.noise)
+            return self.screened(standing, min(reach, math.nextafter(standing.champion_bpb, -math.inf)))
         return self.tested(standing, 0.0, self.min_gain_bpb)
 
     def reach(self, champion_bpb: float, noise: Noise | None = None) -> float:
@@ -166,7 +174,7 @@ class Replicated:
             low = gain - self._bound(standing.level, look, noise) * error if error else gain
             if low > zero_bpb and gain >= minimum_bpb:
                 return Keep(reason=f"{found}, at least by {low:.6f} with an error of {standing.level:.2g}")
-            if gain - zero_bpb <= self.hopeless * error:
+            if gain - zero_bpb <= self.hopeless * (look - 1) * error:
                 return Discard(reason=f"{found}, which leaves no hope")
         if look >= self.max_pairs:
             return Discard(reason=f"{found}, which is not sure enough after the last pair")
