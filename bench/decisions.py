@@ -32,11 +32,11 @@ from daemon.decide import (
     Keep,
     Noise,
     Pair,
+    PastTest,
     Replicate,
     Replicated,
     Rule,
     Standing,
-    Tested,
     affordable_pairs,
     champion_estimate,
     spread,
@@ -134,7 +134,7 @@ class Lab:
         self.left = EXPERIMENTS + 1
         self.groups: list[list[float]] = []
         self.squares, self.degrees, self.counted = 0.0, 0, 0
-        self.history: list[Tested] = []
+        self.history: list[PastTest] = []
         self.first_gains: list[float] = []
         self.replicates = self.proposals = self.keeps = self.false = self.missed = 0
         self.missed_gain = 0.0
@@ -200,7 +200,7 @@ class Lab:
         kept = isinstance(answer, Keep)
         if pairs:
             self.first_gains.append(pairs[0].gain)
-            self.history.append(Tested(level=level, kept=kept))
+            self.history.append(PastTest(level=level, kept=kept))
         if kept:
             self.keeps, self.false = self.keeps + 1, self.false + (gain <= 0)
             self.close(self.champion.fresh)

@@ -3,7 +3,7 @@
 `Noise`, `estimate`                     σ of one run, pooled over groups of runs; `ignores_seed`
 `Standing`, `Candidate`, `Pair`         what a rule judges
 `Greedy`, `Replicated`, `Simpler`       the rules; `decide` asks one and never keeps what has no finite score
-`Control`, `Tested`                     many looks: the level of the next test, the false keeps to expect
+`Control`, `PastTest`                     many looks: the level of the next test, the false keeps to expect
 `champion_estimate`, `spread`           a champion's score without the luck that made it champion
 `is_demoted`, `too_good`                what later runs contradict; what a person should look at
 `affordable_pairs`                      the budget for replicates
@@ -12,7 +12,7 @@
 from daemon.decide.answers import Answer, Discard, Keep, Replicate
 from daemon.decide.budget import affordable_pairs
 from daemon.decide.estimates import Estimate, Spread, champion_estimate, is_demoted, spread, too_good
-from daemon.decide.many import Control, Tested
+from daemon.decide.many import Control, PastTest
 from daemon.decide.noise import Noise, estimate, ignores_seed
 from daemon.decide.outcomes import MATERIAL_BPB, audited_bpb, decide, outcome_of, to_beat
 from daemon.decide.rules import MIN_SAVED_NODES, Candidate, Greedy, Pair, Replicated, Rule, Simpler, Standing
@@ -29,13 +29,13 @@ __all__ = [
     "Keep",
     "Noise",
     "Pair",
+    "PastTest",
     "Replicate",
     "Replicated",
     "Rule",
     "Simpler",
     "Spread",
     "Standing",
-    "Tested",
     "affordable_pairs",
     "audited_bpb",
     "champion_estimate",

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class PastTest:
     """A test that was made: the level it could spend, and whether it ended in a keep."""
 
     level: float
@@ -36,7 +36,7 @@ class Control:
         if not (0 < self.stake <= self.alpha < 1 and 1 < self.decay < math.inf):
             raise ValueError(f"0 < stake <= alpha < 1 < decay must hold, but they are {self}")
 
-    def level(self, history: Sequence[Tested]) -> float:
+    def level(self, history: Sequence[PastTest]) -> float:
         """The level of the next test, from all the tests before it, in order."""
         now = len(history) + 1
         kept = [number for number, test in enumerate(history, 1) if test.kept]
@@ -46,7 +46,7 @@ class Control:
             level += share(now - when, self.decay) * earned
         return level
 
-    def expected_false_keeps(self, history: Sequence[Tested]) -> float:
+    def expected_false_keeps(self, history: Sequence[PastTest]) -> float:
         """An upper bound, whatever the truth: as if no candidate ever tested had been better."""
         return math.fsum(test.level for test in history)
 

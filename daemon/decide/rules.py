@@ -152,7 +152,7 @@ class Replicated:
         return self.tested(standing, 0.0, self.min_gain_bpb)
 
     def reach(self, champion_bpb: float, noise: Noise | None = None) -> float:
-        return champion_bpb - max(self.min_gain_bpb, self.band_sigmas * noise.sigma_bpb if noise else 0.0)
+        return champion_bpb - max(self.min_gain_bpb, self.band_sigmas * _sigma(noise))
 
     def screened(self, standing: Standing, reach: float) -> Answer:
         """By the first run alone: nothing is kept for it, however good it is."""
@@ -221,7 +221,7 @@ class Simpler:
         return max(self.rule.reach(champion_bpb, noise), champion_bpb + self._margin(noise))
 
     def _margin(self, noise: Noise | None) -> float:
-        return max(self.equal_bpb, self.equal_sigmas * noise.sigma_bpb if noise else 0.0)
+        return max(self.equal_bpb, self.equal_sigmas * _sigma(noise))
 
     def _beside(self, standing: Standing) -> Answer:
         best = standing.champion_bpb if standing.best_bpb is None else standing.best_bpb
@@ -235,6 +235,11 @@ class Simpler:
         if fmean(pair.candidate_bpb for pair in standing.pairs) > best + margin:
             return Discard(reason="not equal")
         return self.test.tested(standing, -margin, -margin)
+
+
+def _sigma(noise: Noise | None) -> float:
+    """Of one run, bits per byte; 0 while nobody knows."""
+    return noise.sigma_bpb if noise is not None and noise.degrees_of_freedom >= 1 else 0.0
 
 
 def _compared(gain: float) -> str:
