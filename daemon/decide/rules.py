@@ -29,7 +29,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Audited scores (bits per byte) of champion and candidate on one seed that neither had been judged by before."""
+    """Audited scores (bits per byte) of champion and candidate on one common seed, not that of the first runs.
+
+    The champion's run may have served an earlier test already: running it anew costs more than its shared luck does.
+    """
 
     champion_bpb: float
     candidate_bpb: float
