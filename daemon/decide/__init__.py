@@ -5,7 +5,7 @@ What the loop does with them, in order:
 1. The baseline runs k times. `estimate` pools every group of runs of one program on different seeds (replicates, never
    first runs) into a `Noise`; `ignores_seed` tells a program that does not listen.
 2. A candidate's first run: `decide` with `Control.level(history)`, fixed for the whole test, and `affordable_pairs`.
-3. While the answer is `Replicate`: so many more `Pair`s, the n-th on the n-th seed; the champion's run on a seed is taken
+3. While the answer is `Replicate`: so many more `Pair`s, the n-th on the n-th seed; the champion's run on it is taken
    from its replicates where it has one. The noise is estimated anew, the running pairs included.
 4. A test that had a pair is a `PastTest` of the history. `expected_false_keeps` is what to show of it.
 5. A new champion runs until it has `Replicated.settle_runs` replicates. `champion_estimate` is its score, with `spread`

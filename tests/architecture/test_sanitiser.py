@@ -19,7 +19,7 @@ HOSTILE = frozenset({"hypothesis", "lesson", "reason", "log_tail", "log", "messa
 # They make numbers of it, or a strictly validated value, in which no free text is left unclean.
 PARSERS = frozenset({"claims", "_read_referee"})
 # They move values between the wall, the ledger and the loop.
-CARRIERS = frozenset({"model.py", "phases.py", "decide.py", "ledger/records.py"})
+CARRIERS = frozenset({"model.py", "phases.py", "decide/outcomes.py", "decide/rules.py", "ledger/records.py"})
 OUTLETS = frozenset({"print", "echo", "write", "write_text", "write_bytes", "write_atomically", "rule", "annotate"})
 SANITISERS = frozenset({"unicodedata", "isprintable", "translate", "unicode_escape", "backslashreplace"})
 OUR_OWN = frozenset({"math"})  # math.log is no log
