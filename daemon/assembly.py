@@ -152,6 +152,7 @@ def _loop(
             startup_margin_seconds=settings.time.startup_margin_seconds,
             observers=observers,
             steering=steering,
+            replicates=settings.decide.rule == "replicated",
             prepare=source.prepare,
         ),
         observers=observers,

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from daemon.decide import (
     Control,
     Noise,
     Pair,
-    Tested,
+    PastTest,
     audited_bpb,
     champion_estimate,
     estimate,
@@ -22,7 +22,7 @@ from daemon.decide import (
     spread,
 )
 from daemon.ledger import Ledger
-from daemon.model import Decision, Experiment, Phase, Summary, TrialResult
+from daemon.model import Decision, Experiment, Phase, Summary, TrialResult, TrialStatus
 from daemon.observe import Event, ExperimentClosed, NoiseKnown, Notice
 
 DEMOTION_LEVEL = 0.01  # the chance that a keep which is no worse than its ancestor is ever demoted
@@ -30,14 +30,19 @@ DEMOTION_LEVEL = 0.01  # the chance that a keep which is no worse than its ances
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """One experiment as evidence. ``program`` and ``rival`` are sha256; scores are audited, in bits per byte."""
+    """One experiment as evidence. ``program`` and ``rival`` are sha256; scores are audited, in bits per byte.
+
+    ``chosen`` are the runs that it was kept for, where it was; ``settled`` those that it was only scored by.
+    """
 
     number: int
     champion: int | None
     program: str
     rival: str
-    runs: Sequence[float]
+    chosen: Sequence[float]
+    settled: Sequence[float]
     rival_runs: Sequence[float]
+    rivals: Sequence[TrialResult]
     pairs: Sequence[Pair]
     kept: bool
     judged: bool
@@ -99,7 +104,8 @@ class Evidence:
         own: dict[str, list[float]] = defaultdict(list)
         later: dict[str, list[float]] = defaultdict(list)
         for past in self._with(experiment):
-            own[past.program] += past.runs
+            own[past.program] += past.chosen
+            later[past.program] += past.settled
             later[past.rival] += past.rival_runs
         return estimate([*own.values(), *later.values()])
 
@@ -115,11 +121,23 @@ class Evidence:
         gains = spread([past.pairs[0].gain for past in self._tests()], noise)
         return [champion_estimate(lineage[: end + 1], noise, gains).bpb for end in range(len(lineage))]
 
-    def tests(self, control: Control) -> list[Tested]:
+    def lends(self, champion: Experiment, seed: int) -> TrialResult | None:
+        """The champion's run on a seed, from its own trials or an earlier test against it; without its costs."""
+        own = ((champion.number, trial) for trial in champion.counted)
+        against = [past for past in self._all() if past.champion == champion.number]
+        others = ((past.number, rival) for past in against for rival in past.rivals)
+        for number, trial in [*own, *others]:
+            if trial.seed == seed and trial.status is TrialStatus.OK:
+                return TrialResult(
+                    status=trial.status, reason="", seed=seed, score=trial.score, of=champion.number, lent_by=number
+                )
+        return None
+
+    def tests(self, control: Control) -> list[PastTest]:
         """Every test that came to an end, in order, with the level that it could spend."""
-        done: list[Tested] = []
+        done: list[PastTest] = []
         for past in self._tests():
-            done.append(Tested(level=control.level(done), kept=past.kept))
+            done.append(PastTest(level=control.level(done), kept=past.kept))
         return done
 
     def replicated_gains(self) -> list[float]:
@@ -140,7 +158,7 @@ class Evidence:
         lineage, noise, runs = self._lineage(champion), self.noise(), self._runs()
         if noise is None or len(lineage) < 2:
             return None
-        later = [bpb for past in self._all() if past.rival == lineage[-1].program for bpb in past.rival_runs]
+        later = self._later(lineage[-1].program)
         better = [
             past for past in lineage[:-1] if is_demoted(runs[past.program], later, noise, DEMOTION_LEVEL / len(lineage))
         ]
@@ -149,6 +167,11 @@ class Evidence:
         best = min(better, key=lambda past: fmean(runs[past.program]))
         loss = fmean(later) - fmean(runs[best.program])
         return Contradiction(champion=champion.number, ancestor=best.number, loss_bpb=loss, runs=len(later))
+
+    def _later(self, program: str) -> list[float]:
+        """What a program scored when nothing was chosen by it any more."""
+        own = [bpb for past in self._all() if past.program == program for bpb in past.settled]
+        return own + [bpb for past in self._all() if past.rival == program for bpb in past.rival_runs]
 
     def program_of(self, number: int) -> str:
         """The sha256 of a kept experiment's train.py."""
@@ -188,7 +211,7 @@ class Evidence:
         """Every score of every program, by sha256, but for those that a candidate was looked at for."""
         runs: dict[str, list[float]] = defaultdict(list)
         for past in self._all():
-            runs[past.program] += past.runs
+            runs[past.program] += [*past.chosen, *past.settled]
             runs[past.rival] += past.rival_runs
         return runs
 
@@ -241,13 +264,16 @@ def pairs_of(experiment: Experiment) -> list[Pair]:
 
 def _past_of(experiment: Experiment, known: Mapping[int, Past]) -> Past:
     champion = known.get(experiment.champion) if experiment.champion is not None else None
+    seeds = {rival.seed for rival in experiment.rivals}
     return Past(
         number=experiment.number,
         champion=experiment.champion,
         program=experiment.proposal.patch.sha256 if experiment.proposal else "",
         rival=champion.program if champion else f"#{experiment.champion}",
-        runs=scores_of(experiment.counted),
-        rival_runs=scores_of(experiment.rivals),
+        chosen=scores_of(trial for trial in experiment.counted if trial.seed in seeds),
+        settled=scores_of(trial for trial in experiment.counted if trial.seed not in seeds),
+        rival_runs=scores_of(rival for rival in experiment.rivals if rival.lent_by is None),
+        rivals=[replace(rival, log_tail="") for rival in experiment.rivals if rival.lent_by is None],
         pairs=pairs_of(experiment),
         kept=experiment.decision is Decision.KEEP,
         judged=experiment.decision is not None,

@@ -25,9 +25,10 @@ from daemon.decide import (
 )
 from daemon.evidence import Evidence, pairs_of, scores_of
 from daemon.ledger import Ledger, Quarantined
-from daemon.model import Experiment
+from daemon.model import Experiment, TrialResult
 from daemon.sections import DecideSettings
 
+EQUAL_SIGMAS = 2.0  # an equal score cannot be shown more closely by a few runs
 ANY_SCORE = 1e9  # bits per byte; a replicate is audited a second time whatever it scores
 
 
@@ -45,6 +46,12 @@ class OneLook:
         bar = self._to_beat(champion)
         return math.nextafter(self.rule.reach(bar), math.inf) if bar is not None else None
 
+    def lends(self, champion: Experiment, seed: int) -> TrialResult | None:  # noqa: ARG002
+        return None
+
+    def settled(self, experiment: Experiment) -> bool:  # noqa: ARG002
+        return True
+
     def _to_beat(self, champion: Experiment | None) -> float | None:
         return to_beat(champion, self.ledger.summaries(arena=champion.arena)) if champion else None
 
@@ -61,8 +68,9 @@ class Allowance:
 class ByReplicates:
     """Judges by pairs of runs on fresh seeds, and by all that was ever run of the champion.
 
-    ``baseline_runs`` seeds tell the noise of one run. ``suspicious_factor`` times the largest gain that replicates ever
-    showed is too good to be kept before a person has looked; ``approved`` says of a patch, by sha256, that one has.
+    ``baseline_runs`` seeds tell the noise of one run; a new champion is run ``settle_runs`` times before it counts.
+    ``suspicious_factor`` times the largest gain that replicates ever showed is too good to be kept before a person has
+    looked; ``approved`` says of a patch, by sha256, that one has.
     """
 
     evidence: Evidence
@@ -70,6 +78,7 @@ class ByReplicates:
     control: Control
     allowance: Allowance
     baseline_runs: int
+    settle_runs: int
     suspicious_factor: float
     approved: Callable[[str], bool]
 
@@ -109,6 +118,12 @@ class ByReplicates:
         noise: Noise | None = self.evidence.noise(experiment)
         return math.nextafter(self.rule.reach(self.evidence.estimates(champion, noise)[-1], noise), math.inf)
 
+    def lends(self, champion: Experiment, seed: int) -> TrialResult | None:
+        return self.evidence.lends(champion, seed)
+
+    def settled(self, experiment: Experiment) -> bool:
+        return len(experiment.counted) >= self.settle_runs or not experiment.rivals
+
     def _affordable(self) -> int:
         spent = self.evidence.spent()
         return affordable_pairs(
@@ -142,9 +157,10 @@ def judge_of(
     return ByReplicates(
         evidence=evidence,
         rule=_replicated(settings),
-        control=Control(alpha=settings.false_keeps),
+        control=Control(alpha=settings.false_keeps, stake=min(settings.false_keeps_at_first, settings.false_keeps)),
         allowance=Allowance(share=settings.replicate_share, head_start_pairs=settings.max_pairs),
         baseline_runs=settings.baseline_runs,
+        settle_runs=settings.settle_runs,
         suspicious_factor=settings.suspicious_factor,
         approved=approved,
     )
@@ -156,7 +172,7 @@ def _replicated(settings: DecideSettings) -> Rule:
     )
     if not settings.simpler:
         return replicated
-    return Simpler(rule=replicated, equal_bpb=settings.equal_bpb, test=replicated)
+    return Simpler(rule=replicated, equal_bpb=settings.equal_bpb, test=replicated, equal_sigmas=EQUAL_SIGMAS)
 
 
 def saved_nodes(experiment: Experiment) -> int:

@@ -163,7 +163,7 @@ class TrialResult:
     """One train-then-score of one ``train.py``. Seconds are the host's; ``claimed`` is what the log said.
 
     ``of`` is the number of the champion whose program ran, beside a candidate and on its seed; None for a candidate's
-    own trial.
+    own trial. ``lent_by`` is the experiment in which a rival was really run, where this one only looks at its score.
     """
 
     status: TrialStatus
@@ -180,6 +180,7 @@ class TrialResult:
     total_seconds: float = 0.0
     log_tail: str = ""
     of: int | None = None
+    lent_by: int | None = None
 
     @property
     def val_bpb(self) -> float | None:

@@ -21,6 +21,13 @@ class TrialStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lent:
+    """A rival's result from an earlier experiment against the same champion, on the same seed: it is not run again."""
+
+    result: TrialResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Voided:
     """The trial that was started cannot be compared with others, by no fault of its program: it does not count."""
 
@@ -75,6 +82,7 @@ Value = (
     | Verdict
     | TrialStarted
     | TrialResult
+    | Lent
     | Voided
     | Outcome
     | Committed
@@ -95,6 +103,7 @@ _AFTER = {
     Verdict: frozenset({Phase.PROPOSED}),
     TrialStarted: frozenset({Phase.CHECKED, Phase.SCORED}),
     TrialResult: frozenset({Phase.TRAINING}),
+    Lent: frozenset({Phase.SCORED}),
     Voided: frozenset({Phase.TRAINING}),
     Outcome: frozenset({Phase.CHECKED, Phase.SCORED}),
     Committed: frozenset({Phase.DECIDED}),
@@ -126,6 +135,10 @@ def advance(experiment: Experiment, value: Value | Closed, at: str) -> Experimen
             return _start(experiment, value)
         case TrialResult():
             return _score(experiment, value)
+        case Lent():
+            if value.result.of is None or value.result.lent_by is None:
+                raise _refusal(experiment, value, "it does not say whose run it was")
+            return _score(experiment, value.result)
         case Voided():
             phase = Phase.SCORED if experiment.trials else Phase.CHECKED
             return replace(experiment, phase=phase, events=(*experiment.events, f"trial voided: {value.reason}"))

@@ -168,9 +168,11 @@ class DecideSettings(Section):
     rule: Literal["replicated", "greedy"] = "replicated"
     min_gain_bpb: Annotated[float, Field(ge=0)] = 0.0
     baseline_runs: Annotated[int, Field(ge=1, le=100)] = 5
-    promising_sigmas: Annotated[float, Field(ge=0, le=10)] = 1.0
+    promising_sigmas: Annotated[float, Field(ge=0, le=10)] = 1.25
     max_pairs: Annotated[int, Field(ge=1, le=50)] = 6
-    false_keeps: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    settle_runs: Annotated[int, Field(ge=1, le=50)] = 3
+    false_keeps: Annotated[float, Field(gt=0, lt=0.5)] = 0.2
+    false_keeps_at_first: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     replicate_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
     suspicious_factor: Annotated[float, Field(ge=1)] = 5.0
     simpler: bool = True

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Protocol
 
 from daemon.claimed import told
-from daemon.decide import Answer, Discard, Replicate, outcome_of
-from daemon.ledger import Abandoned, Interrupted, Ledger, Quarantined, TrialStarted, Voided
-from daemon.model import Experiment, OurFault, Outcome, TrialStatus
+from daemon.decide import Answer, Discard, Keep, Replicate, outcome_of
+from daemon.ledger import Abandoned, Interrupted, Ledger, Lent, Quarantined, TrialStarted, Voided
+from daemon.model import Experiment, OurFault, Outcome, TrialResult, TrialStatus
 from daemon.observe import Observers, PhaseEntered, TrialEnded, TrialVoided
 from daemon.steering import SKIPPED, STOPPED, Steering
 from daemon.text import clean
@@ -20,7 +20,7 @@ from sandbox.interface import Cancelled, SandboxSpec
 
 MAX_VOIDS = 3  # in a row; then something is wrong with the host, and waiting helps more than running
 MAX_FAILED_RIVALS = 2
-SEEDS_OF_ONE = 1000  # an experiment's own fresh seeds
+SEEDS_OF_ONE = 1000  # a champion's own
 
 
 class Skipped(Cancelled):
@@ -34,19 +34,25 @@ class Judge(Protocol):
         """Every trial of ``experiment`` ended well; ``champion`` is None for a baseline."""
         ...
 
+    def lends(self, champion: Experiment, seed: int) -> TrialResult | None:
+        """What the champion did on this seed since it was kept, where it was run on it."""
+        ...
+
+    def settled(self, experiment: Experiment) -> bool:
+        """Whether what is kept has been run often enough for its score to be told."""
+        ...
+
     def reach(self, experiment: Experiment, champion: Experiment | None) -> float | None:
         """A score of the next trial below this could lead to a keep; the referee then looks a second time."""
         ...
 
 
-def first_seed(train_seed: int, attempt: int) -> int:
-    """A baseline's seeds, one after the other; the first is the one on which every candidate is looked at."""
-    return train_seed + attempt
+def fresh_seed(train_seed: int, champion: int, pair: int) -> int:
+    """The seeds of tests against the champion of that number: it was not chosen by them, and no candidate was.
 
-
-def fresh_seed(train_seed: int, number: int, pair: int) -> int:
-    """The seed of a pair of runs in experiment ``number``: one that nothing was selected by."""
-    return (train_seed + SEEDS_OF_ONE * (number + 1) + pair) % 2**31
+    A champion is run once on each; later candidates are compared with that run. Another champion has other seeds.
+    """
+    return (train_seed + SEEDS_OF_ONE * (champion + 1) + pair) % 2**31
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,7 @@ class Trying:
     startup_margin_seconds: float
     observers: Observers
     steering: Steering
+    replicates: bool = True
     prepare: Callable[[Experiment, Experiment], None] = lambda _champion, _running: None
 
     def until_decided(
@@ -82,18 +89,31 @@ class Trying:
                 if end is not None:
                     return experiment, end
                 answer = self.judge.answer(experiment, champion)
+            if isinstance(answer, Keep):
+                return self._settle(experiment, champion, outcome_of(answer))
             if not isinstance(answer, Replicate):
                 return experiment, answer if isinstance(answer, Quarantined) else outcome_of(answer)
+
+    def _settle(
+        self, experiment: Experiment, champion: Experiment | None, outcome: Outcome
+    ) -> tuple[Experiment, Outcome]:
+        """Run what is kept until its score can be told: on the seeds that it will be compared by as champion."""
+        ran = 0
+        while champion is not None and not self.judge.settled(experiment):
+            experiment = self._own(experiment, champion, fresh_seed(self.train_seed, experiment.number, ran))
+            if (trial := experiment.trials[-1]).status is not TrialStatus.OK:
+                return experiment, outcome_of(trial)
+            ran += 1
+        return experiment, outcome
 
     def _pairs(self, experiment: Experiment, champion: Experiment, pairs: int) -> tuple[Experiment, Outcome | None]:
         """Candidate and champion on so many fresh seeds; an outcome where that already decides."""
         for _ in range(pairs):
             pair = len(experiment.trials) - 1
-            seed = fresh_seed(self.train_seed, experiment.number, pair)
+            seed = fresh_seed(self.train_seed, champion.number, pair)
             # In turn, so that a host that slowly warms up or fills up favours neither.
-            for own in (True, False) if pair % 2 == 0 else (False, True):
-                one = self._own if own else self._rival
-                experiment = one(experiment, champion, seed)
+            for run in (self._own, self._rival) if pair % 2 == 0 else (self._rival, self._own):
+                experiment = run(experiment, champion, seed)
                 if (trial := experiment.trials[-1]).status is not TrialStatus.OK:
                     return experiment, outcome_of(trial)
             if end := _no_rival(experiment):
@@ -101,7 +121,10 @@ class Trying:
         return experiment, None
 
     def _seed(self, experiment: Experiment) -> int:
-        return first_seed(self.train_seed, len(experiment.trials))
+        """All candidates are looked at on one seed; a baseline is run on those that it is compared by as champion."""
+        if experiment.champion is not None or not self.replicates:
+            return self.train_seed
+        return fresh_seed(self.train_seed, experiment.number, len(experiment.trials))
 
     def _own(self, experiment: Experiment, champion: Experiment | None, seed: int) -> Experiment:
         assert experiment.proposal is not None  # noqa: S101 - the ledger admits no trial without one
@@ -110,6 +133,8 @@ class Trying:
 
     def _rival(self, experiment: Experiment, champion: Experiment | None, seed: int) -> Experiment:
         assert champion is not None and champion.proposal is not None  # noqa: S101 - a rival is one
+        if (lent := self.judge.lends(champion, seed)) is not None:
+            return self.ledger.add(experiment, Lent(result=lent))
         started = TrialStarted(seed=seed, of=champion.number)
         return self._comparable(experiment, champion, champion.proposal.patch.train_py, started)
 

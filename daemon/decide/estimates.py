@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, variance
+from statistics import fmean
 
 from daemon.decide.noise import Noise
 from daemon.decide.sequential import student
 
 Z_95 = 1.959964
-MIN_TESTS = 4
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # of gains, in σ
+ROUNDS = 8
+BEFORE = tuple(2 / scale for scale in SCALES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,30 +29,37 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """True gains (bits per byte) of the candidates that reach their replicates: mean and standard deviation."""
+    """How true gains spread: a mixture of normals around no gain, of these standard deviations (bits per byte)."""
 
-    mean_bpb: float
-    sigma_bpb: float
+    scales_bpb: tuple[float, ...]
+    weights: tuple[float, ...]
 
 
 def spread(first_gains: Sequence[float], noise: Noise) -> Spread:
-    """From the gain in the first pair of every test of this lab, kept or not: that number no luck has chosen.
+    """From the gain in the first pair of every test of this lab, kept or not: that number no test has chosen.
 
-    With fewer than ``MIN_TESTS`` of them nothing is known, and little is assumed: no gain, give or take 2 σ.
+    The prior of Stephens (2017), "False discovery rates: a new deal": small gains are common and large ones rare, how
+    rare the lab itself tells (empirical Bayes, by expectation maximisation). Before it does, all scales count the same.
     """
-    if len(first_gains) < MIN_TESTS:
-        return Spread(mean_bpb=0.0, sigma_bpb=2 * noise.sigma_bpb)
-    true_variance = variance(first_gains) - 2 * noise.sigma_bpb**2
-    return Spread(mean_bpb=fmean(first_gains), sigma_bpb=math.sqrt(max(true_variance, (noise.sigma_bpb / 2) ** 2)))
+    scales = [scale * noise.sigma_bpb for scale in SCALES]
+    widths = [math.hypot(scale, math.sqrt(2) * noise.sigma_bpb) for scale in scales]
+    weights = [count / sum(BEFORE) for count in BEFORE]
+    for _ in range(ROUNDS if noise.sigma_bpb > 0 else 0):
+        counts = list(BEFORE)
+        for gain in first_gains:
+            for at, part in enumerate(_parts(gain, widths, weights)):
+                counts[at] += part
+        weights = [count / sum(counts) for count in counts]
+    return Spread(scales_bpb=tuple(scales), weights=tuple(weights))
 
 
 def champion_estimate(lineage: Sequence[Sequence[float]], noise: Noise, gains: Spread) -> Estimate:
     """The score of the last of ``lineage``: the replicates of the baseline and of every champion after it, in order.
 
-    Each champion is expected at its parent's estimate less the mean gain, give or take the spread, and its own runs
-    pull it from there, the more the more there are. This is the empirical-Bayes shrinkage of Efron and Morris (1973);
-    a posterior mean needs no further correction for having been selected (Efron 2011, "Tweedie's formula and selection
-    bias"). Leave out first runs: they were picked for being low.
+    Each champion is expected where its parent is, give or take the spread of gains, and its own runs pull it from
+    there: the more, the more there are, and the farther, the less doubtful so large a gain is. A posterior mean needs
+    no further correction for having been selected (Efron 2011, "Tweedie's formula and selection bias"). Leave out first
+    runs: they were picked for being low.
 
     Raises:
         ValueError: the baseline has no run.
@@ -59,15 +68,34 @@ def champion_estimate(lineage: Sequence[Sequence[float]], noise: Noise, gains: S
         raise ValueError("the baseline has no run to start from")
     bpb, error = fmean(lineage[0]), noise.sigma_bpb / math.sqrt(len(lineage[0]))
     for runs in lineage[1:]:
-        expected, wide = bpb - gains.mean_bpb, error**2 + gains.sigma_bpb**2
-        if not runs:
-            bpb, error = expected, math.sqrt(wide)
-            continue
-        own = noise.sigma_bpb**2 / len(runs)
-        weight = wide / (wide + own) if wide + own else 1.0
-        bpb, error = expected + weight * (fmean(runs) - expected), math.sqrt(weight * own)
+        bpb, error = _after(bpb, error, runs, noise.sigma_bpb, gains)
     wide = student(Z_95, noise.degrees_of_freedom) * error if error else 0.0
     return Estimate(bpb=bpb, error_bpb=error, low=bpb - wide, high=bpb + wide, runs=len(lineage[-1]))
+
+
+def _after(bpb: float, error: float, runs: Sequence[float], sigma: float, gains: Spread) -> tuple[float, float]:
+    """A champion's estimate and its standard error, from its parent's and its own runs."""
+    if not runs or sigma == 0:
+        return (fmean(runs), 0.0) if runs else (bpb, error)
+    own = sigma**2 / len(runs)
+    found = fmean(runs) - bpb
+    before = [scale**2 + error**2 for scale in gains.scales_bpb]
+    parts = _parts(found, [math.sqrt(wide + own) for wide in before], gains.weights)
+    shares = [wide / (wide + own) for wide in before]
+    mean = math.fsum(part * share * found for part, share in zip(parts, shares, strict=True))
+    second = math.fsum(p * (s * own + (s * found - mean) ** 2) for p, s in zip(parts, shares, strict=True))
+    return bpb + mean, math.sqrt(second)
+
+
+def _parts(value: float, widths: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """How likely a value comes from each normal of a mixture around zero."""
+    logs = [
+        math.log(weight) - math.log(width) - (value / width) ** 2 / 2
+        for width, weight in zip(widths, weights, strict=True)
+    ]
+    most = max(logs)
+    each = [math.exp(log - most) for log in logs]
+    return [one / sum(each) for one in each]
 
 
 def is_demoted(

@@ -1,8 +1,11 @@
 """Many looks over a night: which error level the next test may spend, so that few keeps are false.
 
 LORD++ of Ramdas, Yang, Wainwright and Jordan (2017), "Online control of the false discovery rate with decaying memory",
-after Javanmard and Montanari (2018): a test may spend a little of what the lab began with, and a little of what every
-keep so far has earned. In expectation at most the share ``alpha`` of all keeps is false, for ever.
+after Javanmard and Montanari (2018). A test may spend a part of the stake that the lab begins with, and a part of what
+every keep so far has earned. A lab whose ideas change nothing therefore makes a false keep with a probability of at
+most ``stake``, however many nights it runs, and one that finds something may look closer. In expectation at most the
+share ``alpha`` of all keeps is false, and it comes near that only where ideas are exactly as good as the champion; most
+are worse. bench/decisions.py says by how much it stays below.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
+class PastTest:
     """A test that was made: the level it could spend, and whether it ended in a keep."""
 
     level: float
@@ -23,27 +26,27 @@ class Tested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """LORD++. ``alpha`` is the share of keeps that may be false; ``decay`` how fast old earnings are used up."""
+    """LORD++. Of a stake or of earnings, the n-th test after them uses a part that falls as n to the -``decay``."""
 
-    alpha: float
+    alpha: float = 0.2
+    stake: float = 0.05
     decay: float = 1.6
 
     def __post_init__(self) -> None:
-        if not (0 < self.alpha < 1 and self.decay > 1):
-            raise ValueError(f"alpha is {self.alpha}, decay {self.decay}, but 0 < alpha < 1 and 1 < decay must hold")
+        if not (0 < self.stake <= self.alpha < 1 and 1 < self.decay < math.inf):
+            raise ValueError(f"0 < stake <= alpha < 1 < decay must hold, but they are {self}")
 
-    def level(self, history: Sequence[Tested]) -> float:
+    def level(self, history: Sequence[PastTest]) -> float:
         """The level of the next test, from all the tests before it, in order."""
         now = len(history) + 1
         kept = [number for number, test in enumerate(history, 1) if test.kept]
-        begun = self.alpha / 2
-        level = share(now, self.decay) * begun
+        level = share(now, self.decay) * self.stake
         for position, when in enumerate(kept):
-            earned = self.alpha - begun if position == 0 else self.alpha
+            earned = self.alpha - self.stake if position == 0 else self.alpha
             level += share(now - when, self.decay) * earned
         return level
 
-    def expected_false_keeps(self, history: Sequence[Tested]) -> float:
+    def expected_false_keeps(self, history: Sequence[PastTest]) -> float:
         """An upper bound, whatever the truth: as if no candidate ever tested had been better."""
         return math.fsum(test.level for test in history)
 

@@ -29,7 +29,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Audited scores (bits per byte) of champion and candidate on one seed that neither had been judged by before."""
+    """Audited scores (bits per byte) of champion and candidate on one common seed, not that of the first runs.
+
+    The champion's run may have served an earlier test already: running it anew costs more than its shared luck does.
+    """
 
     champion_bpb: float
     candidate_bpb: float
@@ -120,31 +123,39 @@ class Greedy:
 class Replicated:
     """The default: a promising first run is only a reason to measure; what is kept was better on fresh seeds.
 
-    A first run is promising when it beats the champion's estimate by ``band_sigmas`` σ and by more than
-    ``min_gain_bpb``, however much it beats it by. Pairs follow, one at a time and ``max_pairs`` at most. After each the
-    test may end: in a keep, when the lower bound of the gain (a repeated confidence interval, Jennison and Turnbull
-    1989) clears zero and the mean the minimum; in a discard, when the mean falls ``hopeless`` standard errors short of
-    zero or no pair is left. ``shape`` says how the error is spent over the looks: 1 evenly, more for later.
+    A first run is promising when it beats the champion's estimate by ``band_sigmas`` σ and by ``min_gain_bpb``, however
+    much it beats it by. Pairs follow, one at a time and ``max_pairs`` at most. After each the test may end: in a keep,
+    when the lower bound of the gain (a repeated confidence interval, Jennison and Turnbull 1989) clears zero and the
+    mean the minimum; in a discard, when no pair is left or the mean is hopeless: not above zero after the first pair,
+    and by ``hopeless`` standard errors more after every further one. ``shape`` says how the error is spent over the
+    looks: 1 evenly, more for later. A new champion is run until it has ``settle_runs`` replicates, so that what is
+    claimed of it does not rest on the runs that made it champion. The defaults were chosen by bench/decisions.py.
     """
 
     min_gain_bpb: float = 0.0
-    band_sigmas: float = 1.0
+    band_sigmas: float = 1.25
     max_pairs: int = 6
     shape: float = 1.0
-    hopeless: float = 0.0
+    hopeless: float = 0.25
+    settle_runs: int = 3
 
     def __post_init__(self) -> None:
         _at_least_zero("min_gain_bpb", self.min_gain_bpb)
-        if self.max_pairs < 1 or not self.shape > 0 or not math.isfinite(self.band_sigmas + self.hopeless):
+        if (
+            min(self.max_pairs, self.settle_runs) < 1
+            or not self.shape > 0
+            or not math.isfinite(self.band_sigmas + self.hopeless)
+        ):
             raise ValueError(f"no test can be made with {self}")
 
     def judge(self, standing: Standing) -> Answer:
         if not standing.pairs:
-            return self.screened(standing, self.reach(standing.champion_bpb, standing.noise))
+            reach = self.reach(standing.champion_bpb, standing.noise)
+            return self.screened(standing, min(reach, math.nextafter(standing.champion_bpb, -math.inf)))
         return self.tested(standing, 0.0, self.min_gain_bpb)
 
     def reach(self, champion_bpb: float, noise: Noise | None = None) -> float:
-        return champion_bpb - max(self.min_gain_bpb, self.band_sigmas * noise.sigma_bpb if noise else 0.0)
+        return champion_bpb - max(self.min_gain_bpb, self.band_sigmas * _sigma(noise))
 
     def screened(self, standing: Standing, reach: float) -> Answer:
         """By the first run alone: nothing is kept for it, however good it is."""
@@ -166,7 +177,7 @@ class Replicated:
             low = gain - self._bound(standing.level, look, noise) * error if error else gain
             if low > zero_bpb and gain >= minimum_bpb:
                 return Keep(reason=f"{found}, at least by {low:.6f} with an error of {standing.level:.2g}")
-            if gain - zero_bpb <= self.hopeless * error:
+            if gain - zero_bpb <= self.hopeless * (look - 1) * error:
                 return Discard(reason=f"{found}, which leaves no hope")
         if look >= self.max_pairs:
             return Discard(reason=f"{found}, which is not sure enough after the last pair")
@@ -213,7 +224,7 @@ class Simpler:
         return max(self.rule.reach(champion_bpb, noise), champion_bpb + self._margin(noise))
 
     def _margin(self, noise: Noise | None) -> float:
-        return max(self.equal_bpb, self.equal_sigmas * noise.sigma_bpb if noise else 0.0)
+        return max(self.equal_bpb, self.equal_sigmas * _sigma(noise))
 
     def _beside(self, standing: Standing) -> Answer:
         best = standing.champion_bpb if standing.best_bpb is None else standing.best_bpb
@@ -227,6 +238,11 @@ class Simpler:
         if fmean(pair.candidate_bpb for pair in standing.pairs) > best + margin:
             return Discard(reason="not equal")
         return self.test.tested(standing, -margin, -margin)
+
+
+def _sigma(noise: Noise | None) -> float:
+    """Of one run, bits per byte; 0 while nobody knows."""
+    return noise.sigma_bpb if noise is not None and noise.degrees_of_freedom >= 1 else 0.0
 
 
 def _compared(gain: float) -> str:

@@ -30,6 +30,7 @@ from daemon.phases import (
     Closed,
     Committed,
     Interrupted,
+    Lent,
     Looked,
     Quarantined,
     TrialStarted,
@@ -83,6 +84,8 @@ def encode(value: Value | Closed) -> tuple[str, Json]:
             return "checked", _verdict(value)
         case TrialStarted():
             return "trial-started", {"seed": value.seed} | _of(value.of)
+        case Lent():
+            return "trial-lent", _trial(value.result) | {"lent_by": value.result.lent_by}
         case Voided():
             return "trial-voided", {"reason": value.reason}
         case TrialResult():
@@ -120,6 +123,8 @@ def decode(kind: str, payload: Json, blob: ReadBlob) -> Value | Closed:
             return _read_verdict(payload)
         case "trial-started":
             return TrialStarted(seed=payload["seed"], of=payload.get("of"))
+        case "trial-lent":
+            return Lent(result=_read_trial(payload))
         case "trial-voided":
             return Voided(reason=payload["reason"])
         case "trial-result":
@@ -230,6 +235,7 @@ def _read_trial(payload: Json) -> TrialResult:
         score=None if score is None else _read_score(score),
         claimed=None if claimed is None else _read_numbers(claimed),
         of=payload.get("of"),
+        lent_by=payload.get("lent_by"),
         **{name: payload[name] for name in _PLAIN},
         **{name: _read_number(payload[name]) for name in _FLOATS},
     )
