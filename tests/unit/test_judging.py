@@ -183,7 +183,7 @@ def test_a_champion_that_cannot_be_run_again_loses_nothing(bench: Bench, ledger:
     done = night(bench, ledger, [file_scoring(1.9)], script, baseline_runs=1)[1]
     assert done.decision is Decision.DISCARD
     assert "champion #0 could not be run beside it" in reason(done)
-    assert [rival.status for rival in done.rivals] == [TrialStatus.CRASH] * 2
+    assert [rival.status for rival in done.rivals] == [TrialStatus.OK, *[TrialStatus.CRASH] * 2]
 
 
 class SpoiltExecutor(SerialExecutor):
