@@ -48,9 +48,9 @@ ASSETS = {
 MAX_NUMBER_DIGITS = 9
 
 
-def build(lab: Facts, doctor: Doctor | None = None) -> Guard:
-    """The application of one lab, behind its guard."""
-    page = Page(lab, doctor or Doctor(lab.directory))
+def build(lab: Facts, doctor: Doctor | None = None, ending: Callable[[], bool] = lambda: False) -> Guard:
+    """The application of one lab, behind its guard. ``ending`` says when those who listen must be let go."""
+    page = Page(lab, doctor or Doctor(lab.directory), ending)
     routes = [
         Route("/", page.view("now")),
         *(Route(f"/{name}", page.view(name)) for name in ("progress", "experiments", "program", "system")),
@@ -74,9 +74,9 @@ def build(lab: Facts, doctor: Doctor | None = None) -> Guard:
 class Page:
     """The handlers. Everything that reads the ledger runs in one thread, so that the event loop stays free."""
 
-    def __init__(self, lab: Facts, doctor: Doctor) -> None:
+    def __init__(self, lab: Facts, doctor: Doctor, ending: Callable[[], bool]) -> None:
         self._lab, self._doctor, self._views = lab, doctor, Views(lab)
-        self._pulse = Pulse(lab.ledger, self._views.live)
+        self._pulse = Pulse(lab.ledger, self._views.live, ending)
         self._thread = ThreadPoolExecutor(1, "views")
         self._notebook = Notebook(lab.ledger, Path(lab.state))
         folder = files("daemon.web") / "assets"

@@ -22,8 +22,10 @@ MAX_LISTENERS = 32
 class Pulse:
     """Looks twice a second while somebody listens; all listeners share one look."""
 
-    def __init__(self, ledger: Path, live: Callable[[], Live | None]) -> None:
-        self._path, self._live = ledger, live
+    def __init__(
+        self, ledger: Path, live: Callable[[], Live | None], ending: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._path, self._live, self._ending = ledger, live, ending
         self._listeners = 0
         self._looked_at = -LOOK_SECONDS
         self._seen = ("", 0)
@@ -33,13 +35,13 @@ class Pulse:
         return self._listeners >= MAX_LISTENERS
 
     async def events(self) -> AsyncIterator[bytes]:
-        """What an EventSource reads, without an end."""
+        """What an EventSource reads, until the server ends."""
         self._listeners += 1
         try:
             told: tuple[str, int] | None = None
             beat = time.monotonic()
             yield b"retry: 3000\n\n"
-            while True:
+            while not self._ending():
                 state, moved = self._look()
                 if told is None or told[0] != state:
                     yield f"event: live\ndata: {json.dumps(heard(self._live()))}\n\n".encode()

@@ -18,7 +18,7 @@ from daemon.web.settings import Facts, from_json
 TAKEN = 3  # exit status: somebody else listens at the address
 MAX_FACTS_BYTES = 64 * 1024
 MAX_CONNECTIONS = 128
-GRACE_SECONDS = 1
+GRACE_SECONDS = 2
 NICENESS = 5  # who looks gives way to what is trained
 
 
@@ -43,9 +43,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 def server_of(facts: Facts) -> uvicorn.Server:
     """The server, which listens at nothing yet."""
-    return uvicorn.Server(
+    made: list[uvicorn.Server] = []
+    server = uvicorn.Server(
         uvicorn.Config(
-            build(facts),
+            build(facts, ending=lambda: bool(made) and made[0].should_exit),
             http="h11",
             ws="none",
             loop="asyncio",
@@ -61,6 +62,8 @@ def server_of(facts: Facts) -> uvicorn.Server:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
+    made.append(server)
+    return server
 
 
 def serve(facts: Facts) -> None:
