@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from daemon.model import MAX_HYPOTHESIS_CHARACTERS
-from daemon.observe import Event, ExperimentClosed, FaultSeen, Paused, PhaseEntered, ProposalAwaited
+from daemon.observe import (
+    Claimed,
+    Event,
+    ExperimentClosed,
+    FaultSeen,
+    Paused,
+    PhaseEntered,
+    ProposalAwaited,
+    SlotAwaited,
+)
 from daemon.text import clean
 
 FILE = "live.json"
@@ -57,17 +66,16 @@ class Live:
 
 
 class LiveFile:
-    """An observer that keeps the file. ``claimed`` and ``paused`` are asked each second, by a thread of this object."""
+    """An observer that keeps the file. ``paused`` is asked each second, by a thread of this object."""
 
     def __init__(
         self,
         path: Path,
         *,
-        claimed: Callable[[], Claim | None] = lambda: None,
         paused: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._path, self._claimed, self._paused, self._clock = path, claimed, paused, clock
+        self._path, self._paused, self._clock = path, paused, clock
         self._now = Live(phase="starting", phase_since=clock())
         self._written: Live | None = None
         self._stop = threading.Event()
@@ -97,6 +105,11 @@ class LiveFile:
                     number=event.number,
                     hypothesis=clean(event.hypothesis, MAX_HYPOTHESIS_CHARACTERS),
                 )
+            case Claimed() if self._now.phase == "training" and self._now.number == event.number:
+                claim = Claim(step=event.step, loss=event.loss, tokens_per_second=event.tokens_per_second)
+                self._now = replace(self._now, claimed=claim)
+            case SlotAwaited():
+                self._now = Live(phase="queued", phase_since=at, number=event.number, waiting=clean(event.reason, 300))
             case ExperimentClosed():
                 self._now = Live(phase="between", phase_since=at)
             case ProposalAwaited():
@@ -114,15 +127,10 @@ class LiveFile:
     def look(self) -> None:
         """Write what is new, or a sign of life."""
         at, before = self._clock(), self._written
-        now = replace(self._now, paused=self._paused(), claimed=self._claim(self._now), updated=at)
+        now = replace(self._now, paused=self._paused(), updated=at)
         if before is None or replace(before, updated=at) != now or at >= before.updated + BEAT_SECONDS:
             _replace(self._path, json.dumps(asdict(now), allow_nan=False))
             self._written = now
-
-    def _claim(self, now: Live) -> Claim | None:
-        claim = self._claimed() if now.phase == "training" else None
-        finite = claim is not None and math.isfinite(claim.loss) and math.isfinite(claim.tokens_per_second)
-        return claim if finite else None
 
     def _run(self) -> None:
         while True:
@@ -177,7 +185,7 @@ def _number(value: Any) -> float:
 
 def _replace(path: Path, text: str) -> None:
     """Whole or not at all, but not flushed to disk: after a power cut nobody wants it."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     new.write_text(text, encoding="utf-8")
     new.chmod(0o600)
     new.replace(path)

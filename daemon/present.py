@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from daemon import control, cost
+from daemon import arenas, control, cost
+from daemon import live as live_file
 from daemon.cost import Spent
 from daemon.lab import Lab
 from daemon.lifecycle import at_work
+from daemon.live import Claim, Live
 from daemon.model import Decision, Summary
 from daemon.text import clean
-
-LIVE = "live.json"
-MAX_LIVE_BYTES = 64 * 1024
-Text = Annotated[str, Field(max_length=2000)]
-Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class ClaimedNow(BaseModel):
-    """What the log of the training says; see :class:`daemon.observe.Claimed`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    step: Annotated[int, Field(ge=0)]
-    loss: Finite
-    tokens_per_second: Finite
-
-
-class Live(BaseModel):
-    """``.autoresearch/live.json``, which the running process keeps. ``phase_since`` is in Unix time."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    number: int | None = None
-    phase: Text = ""
-    phase_since: Finite = 0.0
-    phase_seconds: Finite = 0.0
-    hypothesis: Text = ""
-    paused: bool = False
-    waiting: Text | int | bool | None = None
-    claimed: ClaimedNow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +27,7 @@ class Doing:
     for_seconds: float = 0.0
     limit_seconds: float = 0.0
     paused: bool = False
-    claimed: ClaimedNow | None = None
+    claimed: Claim | None = None
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -113,7 +80,7 @@ class Onlooker:
         with lab.ledger() as ledger:
             if (events := ledger.events()) != self._events:
                 self._every = ledger.summaries()
-                arena = self._every[-1].arena if self._every else ""
+                arena = arenas.current(ledger)
                 self._rows = [row for row in self._every if row.arena == arena]
                 self._events = events
         return Present(
@@ -130,8 +97,8 @@ def doing(lab: Lab) -> Doing | None:
     """What runs in the lab: by its file, by its socket, by its ledger, whichever says something."""
     if not at_work(lab.state):
         return None
-    live = read_live(lab.state / LIVE)
-    if live is not None and live.phase:
+    live = live_file.read(lab.state / live_file.FILE, time.time())
+    if live is not None:
         return _of_live(live)
     said = control.situation(lab.control_socket)
     if said is None:
@@ -146,22 +113,13 @@ def doing(lab: Lab) -> Doing | None:
     )
 
 
-def read_live(path: Path) -> Live | None:
-    """The file, checked; None where there is none, or where it is of another form."""
-    try:
-        with path.open("rb") as file:
-            return Live.model_validate(json.loads(file.read(MAX_LIVE_BYTES)))
-    except (OSError, ValueError, ValidationError):
-        return None
-
-
 def _of_live(live: Live) -> Doing:
     return Doing(
         state=clean(live.phase, 40),
         number=live.number,
-        about=clean(live.hypothesis, 300),
+        about=clean(live.waiting or live.hypothesis, 300),
         for_seconds=max(0.0, time.time() - live.phase_since) if live.phase_since else 0.0,
         limit_seconds=live.phase_seconds,
         paused=live.paused,
-        claimed=live.claimed if live.phase == "training" else None,
+        claimed=live.claimed,
     )

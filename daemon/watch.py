@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -226,6 +227,6 @@ def facts(now: Present) -> dict[str, Any]:
             "for_seconds": round(running.for_seconds, 1),
             "seconds": running.limit_seconds,
             "paused": running.paused,
-            "claimed": running.claimed.model_dump() if running.claimed else None,
+            "claimed": asdict(running.claimed) if running.claimed else None,
         },
     }

@@ -8,14 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from daemon.lab import Lab
-from daemon.live import FILE, Claim, LiveFile
+from daemon.live import FILE, LiveFile
 from daemon.model import UserError
 from daemon.sections import PageSettings
 from daemon.steering import Steering
@@ -103,15 +103,15 @@ def kept(lab: Lab) -> Iterator[None]:
 
 
 @contextmanager
-def shown(lab: Lab, steering: Steering, claimed: Callable[[], Claim | None] = lambda: None) -> Iterator[LiveFile]:
+def shown(lab: Lab, steering: Steering) -> Iterator[LiveFile]:
     """Show a run to people while inside: the page, and the file that tells it what the loop is at.
 
-    Yields the observer that must be told of the run's events. ``claimed`` says what the training log claims now.
+    Yields the observer that must be told of the run's events.
 
     Raises:
         UserError: the page's token cannot be read.
     """
-    live = LiveFile(lab.state / FILE, claimed=claimed, paused=lambda: steering.paused)
+    live = LiveFile(lab.state / FILE, paused=lambda: steering.paused)
     with live.keeping(), kept(lab):
         yield live
 

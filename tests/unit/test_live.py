@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from values import experiment
 
 from daemon import live
-from daemon.live import Claim, LiveFile
+from daemon.live import LiveFile
 from daemon.model import FaultKind
-from daemon.observe import Event, ExperimentClosed, FaultSeen, Paused, PhaseEntered, ProgramChanged, ProposalAwaited
+from daemon.observe import (
+    Claimed,
+    Event,
+    ExperimentClosed,
+    FaultSeen,
+    Paused,
+    PhaseEntered,
+    ProgramChanged,
+    ProposalAwaited,
+)
 
 TRAINING = PhaseEntered(number=4, phase="training", seconds=300.0, hypothesis="a \x1b[31mred\u202e idea")
 EVENTS: tuple[tuple[Event, str, int | None], ...] = (
@@ -54,15 +63,20 @@ def test_each_event_is_there_for_a_reader(path: Path, event: Event, phase: str, 
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_claim_counts_while_training_and_when_it_is_a_number(path: Path) -> None:
-    claim = [Claim(step=3, loss=2.5, tokens_per_second=1e5)]
-    file = LiveFile(path, claimed=lambda: claim[0])
+def test_a_claim_counts_while_its_own_experiment_trains(path: Path) -> None:
+    claim = Claimed(number=TRAINING.number, step=3, loss=2.5, tokens_per_second=1e5)
+    file = LiveFile(path)
+    file.notify(claim)
     file.look()
     assert json.loads(path.read_text())["claimed"] is None
     file.notify(TRAINING)
+    file.notify(replace(claim, number=TRAINING.number + 1))
+    file.look()
+    assert json.loads(path.read_text())["claimed"] is None
+    file.notify(claim)
     file.look()
     assert json.loads(path.read_text())["claimed"] == {"step": 3, "loss": 2.5, "tokens_per_second": 1e5}
-    claim[0] = Claim(step=4, loss=math.nan, tokens_per_second=1e5)
+    file.notify(replace(TRAINING, phase="scoring"))
     file.look()
     assert json.loads(path.read_text())["claimed"] is None
 

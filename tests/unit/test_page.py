@@ -272,10 +272,11 @@ def test_facts_survive_the_way_to_the_child(state: Path) -> None:
 
 def test_the_present_is_shown_while_a_run_is_on(state: Path, visitor: TestClient) -> None:
     assert "No run is on" in visitor.get("/").text
-    file = live.LiveFile(state / live.FILE, claimed=lambda: live.Claim(step=7, loss=3.25, tokens_per_second=1234.5))
-    from daemon.observe import PhaseEntered
+    file = live.LiveFile(state / live.FILE)
+    from daemon.observe import Claimed, PhaseEntered
 
     file.notify(PhaseEntered(number=10, phase="training", seconds=300.0, hypothesis=f"now {HOSTILE}"))
+    file.notify(Claimed(number=10, step=7, loss=3.25, tokens_per_second=1234.5))
     file.look()
     try:
         answer = visitor.get("/")
