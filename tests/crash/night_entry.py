@@ -97,12 +97,10 @@ class NightSandbox(FakeSandbox):
 
 class NightSession(FakeSession):
     def __init__(self, run: FakeRun, spec: SandboxSpec) -> None:
-        super().__init__(run=run)
-        object.__setattr__(self, "spec", spec)
+        super().__init__(run=run, spec=spec)
 
     def train(self, *, on_release: Callable[[float], None], cancel: Callable[[], bool]) -> RunResult:
-        spec: SandboxSpec = self.spec  # type: ignore[attr-defined]
-        found = SLEEP.search(spec.train_py)
+        found = SLEEP.search(self.spec.train_py)
         until = time.monotonic() + float(found[1] if found else 0)
         on_release(1.0)
         while time.monotonic() < until:
@@ -111,8 +109,8 @@ class NightSession(FakeSession):
             time.sleep(0.01)
         if TROUBLE.strikes():
             raise SandboxUnavailable("the engine is gone")
-        if number_in(spec.train_py) % 7 == 1:
-            return self._result(STATUSES[number_in(spec.train_py) % len(STATUSES)], "")
+        if number_in(self.spec.train_py) % 7 == 1:
+            return self.result(STATUSES[number_in(self.spec.train_py) % len(STATUSES)], "")
         return super().train(on_release=lambda _: None, cancel=cancel)
 
 
@@ -134,7 +132,7 @@ def patch() -> None:
         health.MIN_FREE_BYTES = 256 * 1024
     if os.environ.get("NIGHT_SANDBOX") == "scripted":
         walls.open_wall = scripted_wall  # type: ignore[assignment]
-        selfcheck.ensure = lambda _lab: None  # type: ignore[assignment]
+        selfcheck.ensure = lambda _lab, _alone: None  # type: ignore[assignment]
 
 
 if __name__ == "__main__":
