@@ -151,6 +151,11 @@ class Ledger:
         """Experiments that did not come to an end: what a killed process left."""
         return [self.get(number) for number in self._numbers(UNFINISHED, ())]
 
+    def voided(self, since: int = 0) -> int:
+        """How many trials of experiments from number ``since`` on did not count."""
+        rows = self._all("SELECT count(*) FROM events WHERE kind = 'trial-voided' AND experiment >= ?", (since,))
+        return int(rows[0][0])
+
     def looks(self) -> list[Look]:
         """Every look at the holdout, oldest first: for people, never for who proposes."""
         with self._translated():

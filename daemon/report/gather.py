@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from daemon import cost, notebook
+from daemon import arenas, cost, notebook
 from daemon.decide import Noise
+from daemon.evidence import Evidence
 from daemon.lab import Lab
 from daemon.ledger import Ledger
 from daemon.memory import TouchedMemory
@@ -40,7 +41,7 @@ _NEXT = ("Near misses", "Literals that nobody has moved yet")
 def gather(lab: Lab, since: str, now: datetime, *, sigma_bpb: float | None = None) -> Report:
     """The report on a lab from ``since`` ("12h", "90m", "2d" or "all") to ``now``.
 
-    ``sigma_bpb`` is the standard deviation of one run's score, where it is known.
+    ``sigma_bpb`` is the standard deviation of one run's score, where another one is wanted than the ledger tells.
 
     Raises:
         UserError: ``since`` cannot be understood, or nothing was tried in that time.
@@ -51,12 +52,14 @@ def gather(lab: Lab, since: str, now: datetime, *, sigma_bpb: float | None = Non
         window = [row for row in every if (row.closed_at or row.opened_at) >= start]
         if not window:
             raise UserError(f"nothing was tried in the last {since}; --since all reports on everything")
-        fingerprint = window[-1].arena
+        # A long run has an arena of its own, and decides nothing.
+        fingerprint = next((row.arena for row in reversed(window) if row.proposer != arenas.LONG), window[-1].arena)
         rows = [row for row in window if row.arena == fingerprint]
         before = [row for row in every if row.arena == fingerprint and row.number < rows[0].number]
         decided = [row for row in rows if row.decision is not None]
         champions = {row.number: row.val_bpb for row in every}
-        noise = Noise(sigma_bpb=sigma_bpb, runs=0) if sigma_bpb else None
+        noise = Noise(sigma_bpb=sigma_bpb, runs=0) if sigma_bpb else Evidence(ledger, fingerprint).noise()
+        sigma_bpb = noise.sigma_bpb if noise else None
         arena = ledger.arena(fingerprint)
         return Report(
             lab=clean(lab.directory.name, 80),
@@ -70,6 +73,7 @@ def gather(lab: Lab, since: str, now: datetime, *, sigma_bpb: float | None = Non
             cost=cost.spent(rows, now.strftime("%Y-%m-%d")),
             times=_times(rows, start, now),
             reliability=_reliability(ledger, rows, arena.train_seconds),
+            holdout=[look for look in ledger.looks() if look.arena == fingerprint],
             arena=arena,
             other_arenas=len({row.arena for row in window} - {fingerprint}),
             provenance=_provenance(lab, ledger, fingerprint),
@@ -130,6 +134,7 @@ def _told(
 ) -> Kept:
     before = scores.get(row.champion) if row.champion is not None else None
     gain = before - row.val_bpb if before is not None and row.val_bpb is not None else None
+    gain = gain if row.gain_bpb is None else row.gain_bpb
     return Kept(
         number=row.number,
         hypothesis=clean(row.hypothesis, QUOTED),
@@ -210,8 +215,8 @@ def _reliability(ledger: Ledger, rows: Sequence[Summary], train_seconds: float) 
         if row.phase is Phase.INTERRUPTED:
             groups[_interruption(ledger.get(row.number))].append(row)
     return Reliability(
-        trials=sum(row.trials for row in rows),
-        voided=sum(len(found) for why, found in groups.items() if "void" in why),
+        trials=sum(row.trials + row.rivals for row in rows),
+        voided=ledger.voided(rows[0].number),
         interrupted=_groups(groups),
         abandoned=sum(row.phase is Phase.ABANDONED for row in rows),
         invalid=sum(row.decision is Decision.INVALID for row in rows),

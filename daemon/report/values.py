@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.cost import Spent
+from daemon.ledger import Look
 from daemon.model import Arena, Summary
 
 
@@ -111,7 +112,8 @@ class Provenance:
 class Report:
     """All of it. ``since`` and ``until`` are ISO 8601 in UTC; ``rows`` are what was decided in between in the arena.
 
-    ``next`` holds the notebook's sections on what to try, as a heading and its lines.
+    ``next`` holds the notebook's sections on what to try, as a heading and its lines. ``holdout`` are all looks of this
+    arena, for people alone.
     """
 
     lab: str
@@ -125,6 +127,7 @@ class Report:
     cost: Spent
     times: Times
     reliability: Reliability
+    holdout: Sequence[Look]
     arena: Arena
     other_arenas: int
     provenance: Provenance

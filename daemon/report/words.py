@@ -107,6 +107,10 @@ def troubles(report: Report) -> list[tuple[str, str]]:
         ("models that the referee found invalid", f"{r.invalid}"),
         ("times without any experiment, three budgets and more", f"{len(r.gaps)}"),
     ]
+    if report.holdout:
+        last = report.holdout[-1]
+        what = f"looks at the holdout: {len(report.holdout)}; the last, of #{last.number}"
+        found.append((what, f"{last.gap_bpb:+.5f} above val"))
     found += [(f"interrupted {group.count} ×", group.what) for group in r.interrupted]
     return found + [
         (f"nothing ran from {moment(gap.since)} on", f"for {seconds(gap.seconds)}") for gap in r.gaps[:MAX_GAPS]

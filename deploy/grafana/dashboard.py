@@ -70,7 +70,7 @@ class Row:
 
 
 def rows() -> list[Row]:
-    return [now(), score(), outcomes(), slot(), throughput(), cost(), machine()]
+    return [now(), score(), belief(), outcomes(), slot(), throughput(), cost(), machine()]
 
 
 def now() -> Row:
@@ -122,6 +122,34 @@ def score() -> Row:
             Chart(
                 title="Experiments since the champion",
                 asks=[Ask(expr=f"autoresearch_champion_age_experiments{{{LAB}}}")],
+                look="steps",
+            ),
+        ],
+    )
+
+
+def belief() -> Row:
+    share = f"autoresearch_replicate_seconds_total{{{LAB}}} / autoresearch_trials_seconds_total{{{LAB}}}"
+    return Row(
+        title="Keeps you can believe",
+        panels=[
+            Chart(
+                title="Noise of one run (σ)",
+                asks=[Ask(expr=f"autoresearch_noise_sigma_bpb{{{LAB}}}", legend="{{instance}}")],
+                look="steps",
+                text="Standard deviation of the score over seeds, bits per byte. Smaller gains are mostly luck.",
+            ),
+            Chart(
+                title="Share of the time that went to replicates",
+                asks=[Ask(expr=share, legend="{{instance}}")],
+                unit=units.PercentUnit,
+            ),
+            Chart(
+                title="Set aside",
+                asks=[
+                    Ask(expr=f"autoresearch_trials_voided_total{{{LAB}}}", legend="trials voided {{instance}}"),
+                    Ask(expr=f"autoresearch_withheld_total{{{LAB}}}", legend="wait for a person {{instance}}"),
+                ],
                 look="steps",
             ),
         ],

@@ -27,7 +27,7 @@ from test_metrics import LOG, TIMES, USAGE
 from daemon.cost import Caps
 from daemon.metrics.publish import Facts, instruments
 from daemon.metrics.server import serving
-from daemon.observe import FaultSeen, Observers, ProviderCharged
+from daemon.observe import FaultSeen, NoiseKnown, Observers, ProviderCharged
 from sandbox.fake import FakeRun
 from sandbox.interface import SandboxSpec
 
@@ -154,6 +154,7 @@ def a_night(bench: Bench, ledger: Any, observer: Any) -> None:
     watching = Observers([observer])
     watching.notify(ProviderCharged(usage=USAGE))
     watching.notify(FaultSeen(message="the engine is gone", retry_seconds=None))
+    watching.notify(NoiseKnown(sigma_bpb=0.002, runs=5))
     loop = bench.loop(ledger, files, script, observers=watching)
     replace(loop, source=replace(loop.source, observers=watching)).run(len(files))
 
