@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from common import machine
@@ -62,7 +63,7 @@ class Ideas:
 
 
 def ideas(night: int, help_share: float = 0.14) -> Ideas:
-    random = np.random.default_rng([7, night])
+    random = np.random.default_rng([12, night])
     kind = random.random(EXPERIMENTS + 1)
     good = np.exp(random.uniform(math.log(0.0005), math.log(0.01), EXPERIMENTS + 1))
     bad = -random.lognormal(math.log(0.003), 1.0, EXPERIMENTS + 1)
@@ -74,20 +75,27 @@ def ideas(night: int, help_share: float = 0.14) -> Ideas:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A rule with all that belongs to it."""
+    """A rule with all that belongs to it.
+
+    ``reuse`` says which of a champion's runs later candidates are compared with: "since kept", as the daemon does;
+    "all", those that it was kept for among them; or "none".
+    """
 
     name: str
     rule: Rule
     control: Control | float = field(default_factory=Control)
     settle_runs: int = 3
     baseline_runs: int = BASELINE_RUNS
-    reuse: bool = True
+    reuse: Literal["since kept", "all", "none"] = "since kept"
     share: float = 0.5
 
 
 @dataclass(slots=True)
 class Program:
-    """A train.py that was run: its true score, and its runs in order, the first of them its first run."""
+    """A train.py that was run: its true score, and its runs in order, the first of them its first run.
+
+    ``chosen`` are how many of its replicates it was kept for.
+    """
 
     idea: int
     true_bpb: float
@@ -96,16 +104,17 @@ class Program:
     parent: Program | None = None
     fresh: list[float] = field(default_factory=list)
     runs: int = 0
+    chosen: int = 0
 
     def run(self) -> float:
         score = self.true_bpb + self.sigma * float(self.ideas.luck[self.idea, self.runs])
         self.runs += 1
         return score
 
-    def replicate(self, number: int, reuse: bool) -> tuple[float, int]:
-        """The score on the ``number``-th fresh seed, and how many runs that cost."""
-        if reuse and number < len(self.fresh):
-            return self.fresh[number], 0
+    def replicate(self, at: int) -> tuple[float, int]:
+        """The score on a fresh seed, and how many runs that cost."""
+        if at < len(self.fresh):
+            return self.fresh[at], 0
         self.fresh.append(self.run())
         return self.fresh[-1], 1
 
@@ -204,7 +213,7 @@ class Lab:
         if kept:
             self.keeps, self.false = self.keeps + 1, self.false + (gain <= 0)
             self.close(self.champion.fresh)
-            self.champion, self.score = candidate, first
+            self.champion, self.score, candidate.chosen = candidate, first, len(pairs)
             while len(candidate.fresh) < self.policy.settle_runs and self.left > 0:
                 candidate.fresh.append(candidate.run())
                 self.left, self.replicates = self.left - 1, self.replicates + 1
@@ -233,9 +242,9 @@ class Lab:
         return min(budget, self.left // 2)
 
     def pair(self, candidate: Program, number: int) -> Pair:
-        at = number if self.policy.reuse else len(self.champion.fresh)
-        champion, cost = self.champion.replicate(at, self.policy.reuse)
-        mine, own = candidate.replicate(number, False)
+        begin = {"since kept": self.champion.chosen, "all": 0, "none": len(self.champion.fresh) - number}
+        champion, cost = self.champion.replicate(begin[self.policy.reuse] + number)
+        mine, own = candidate.replicate(number)
         self.left -= cost + own
         self.replicates += cost + own
         return Pair(champion_bpb=champion, candidate_bpb=mine)
@@ -305,7 +314,8 @@ DEFAULT = Policy(name="replicated", rule=Replicated())
 RULES = (
     GREEDY,
     DEFAULT,
-    replace(DEFAULT, name="replicated, champion always run anew", reuse=False),
+    replace(DEFAULT, name="replicated, all runs of the champion used again", reuse="all"),
+    replace(DEFAULT, name="replicated, champion always run anew", reuse="none"),
     replace(DEFAULT, name="replicated, every test at 0.05", control=0.05),
 )
 BANDS = tuple(
