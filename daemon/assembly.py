@@ -16,7 +16,7 @@ from daemon.credentials import KeySource
 from daemon.demotion import Corrections
 from daemon.evidence import Evidence, NoiseTeller
 from daemon.health import Guarded, Health
-from daemon.holdout import score_holdout
+from daemon.holdout import is_kept, score_holdout
 from daemon.lab import Lab
 from daemon.lab_desk import desk_of
 from daemon.ledger import Ledger, Looked
@@ -106,6 +106,8 @@ def assembled(lab: Lab, steering: Steering, keys: KeySource, watching: Sequence[
             try:
                 loop = _loop(lab, ledger, observers, steering, source, checker, evidence, health)
                 loop.recover(reaped)
+                if (champion := ledger.champion(lab.arena.fingerprint)) is not None:
+                    loop.kept(champion)  # a kill may have come before its look
                 written.update()
                 reach("start.recovered")
                 yield Assembled(loop=loop, watch=watch)
@@ -167,7 +169,9 @@ def _holdout(lab: Lab, ledger: Ledger, observers: Observers, steering: Steering)
     settings = lab.settings
     looks = settings.holdout.looks if settings.retention.models else 0
 
-    def score(champion: Experiment) -> Looked:
+    def score(champion: Experiment) -> Looked | None:
+        if not is_kept(lab, champion.number):
+            return None
         found = score_holdout(lab, champion.number, cancel=steering.stops_now)
         if found.bpb is None:
             raise OurFault(f"the referee refused the champion's model there: {clean(found.reason, 200)}")

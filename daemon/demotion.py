@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from daemon.evidence import Evidence
 from daemon.ledger import Ledger
-from daemon.model import MAX_HYPOTHESIS_CHARACTERS, Experiment, Patch, Proposal
+from daemon.model import MAX_HYPOTHESIS_CHARACTERS, Experiment, Patch, Phase, Proposal, Summary
 from daemon.rebase import rebase
 from daemon.text import clean
 
@@ -28,17 +28,17 @@ class Corrections:
 
     def next(self, champion: Experiment) -> Proposal | None:
         """What must be tried before anything new; None when nothing is contradicted."""
-        for hypothesis, train_py in [*self._back(champion), *self._again(champion)]:
+        for hypothesis, train_py, by_others in [*self._back(champion), *self._again(champion)]:
             patch = Patch(train_py=train_py, base_commit=champion.commit or "")
-            if not self._was_tried(champion, patch):
+            if not self._was_tried(champion, patch, by_others):
                 return Proposal(hypothesis=hypothesis, patch=patch, proposer=PROPOSER)
         return None
 
-    def _back(self, champion: Experiment) -> Iterator[tuple[str, bytes]]:
+    def _back(self, champion: Experiment) -> Iterator[tuple[str, bytes, bool]]:
         if found := self.evidence.contradiction(champion):
-            yield found.sentence, self._program(found.ancestor)
+            yield found.sentence, self._program(found.ancestor), False
 
-    def _again(self, champion: Experiment) -> Iterator[tuple[str, bytes]]:
+    def _again(self, champion: Experiment) -> Iterator[tuple[str, bytes, bool]]:
         """The changes that fell when ``champion`` came back, each on top of it: but not the demoted program itself."""
         undone = self.evidence.undone(champion)
         for number in undone:
@@ -49,13 +49,18 @@ class Corrections:
             moved = rebase(experiment.proposal.patch.train_py, base, self._program(champion.number))
             if moved is not None and moved != self._program(undone[-1]):
                 words = clean(experiment.hypothesis, MAX_HYPOTHESIS_CHARACTERS - 60)
-                yield f"#{number} again, without what #{undone[-1]} was demoted for: {words}", moved
+                yield f"#{number} again, without what #{undone[-1]} was demoted for: {words}", moved, True
 
-    def _was_tried(self, champion: Experiment, patch: Patch) -> bool:
-        rows = self.ledger.summaries(arena=champion.arena)
+    def _was_tried(self, champion: Experiment, patch: Patch, by_others: bool) -> bool:
+        """Whether it came to an end. That a proposer had the ancestor for an idea, and in vain, settles nothing."""
+        rows = [row for row in self.ledger.summaries(arena=champion.arena) if by_others or row.proposer == PROPOSER]
         same = [row for row in rows if (row.base_commit, row.patch_sha256) == (patch.base_commit, patch.sha256)]
-        return len(same) >= MAX_ATTEMPTS or any(row.decision is not None for row in same)
+        return len(same) >= MAX_ATTEMPTS or any(_ended(row) for row in same)
 
     def _program(self, number: int) -> bytes:
         proposal = self.ledger.get(number).proposal
         return proposal.patch.train_py if proposal else b""
+
+
+def _ended(row: Summary) -> bool:
+    return row.decision is not None or row.phase in (Phase.QUARANTINED, Phase.ABANDONED)

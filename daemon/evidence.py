@@ -25,6 +25,7 @@ from daemon.ledger import Ledger
 from daemon.model import Decision, Experiment, Phase, Summary, TrialResult, TrialStatus
 from daemon.observe import Event, ExperimentClosed, NoiseKnown, Notice
 
+MIN_LATER_RUNS = 2
 DEMOTION_LEVEL = 0.01  # the chance that a keep which is no worse than its ancestor is ever demoted
 
 
@@ -44,6 +45,7 @@ class Past:
     rival_runs: Sequence[float]
     rivals: Sequence[TrialResult]
     pairs: Sequence[Pair]
+    seeds: frozenset[int]
     kept: bool
     judged: bool
 
@@ -73,9 +75,8 @@ class Contradiction:
     @property
     def sentence(self) -> str:
         """For the ledger and for the commit."""
-        runs = "one run" if self.runs == 1 else f"{self.runs} runs"
         return (
-            f"#{self.champion} is demoted, and #{self.ancestor} comes back: over {runs} since it was "
+            f"#{self.champion} is demoted, and #{self.ancestor} comes back: over {self.runs} runs since it was "
             f"kept #{self.champion} was worse by {self.loss_bpb:.6f} bits per byte (error {DEMOTION_LEVEL:g})"
         )
 
@@ -133,6 +134,12 @@ class Evidence:
                 )
         return None
 
+    def spent_seeds(self, program: str, champion: int) -> frozenset[int]:
+        """On which a program was judged against this champion before, and on which the champion itself failed."""
+        against = [past for past in self._all() if past.champion == champion]
+        failed = {rival.seed for past in against for rival in past.rivals if rival.status is not TrialStatus.OK}
+        return frozenset(failed.union(*(past.seeds for past in against if past.program == program)))
+
     def tests(self, control: Control) -> list[PastTest]:
         """Every test that came to an end, in order, with the level that it could spend."""
         done: list[PastTest] = []
@@ -156,9 +163,9 @@ class Evidence:
     def contradiction(self, champion: Experiment) -> Contradiction | None:
         """Whether runs since the keep say that ``champion`` is worse than one it descends from; the best such."""
         lineage, noise, runs = self._lineage(champion), self.noise(), self._runs()
-        if noise is None or len(lineage) < 2:
+        later = self._later(lineage[-1].program) if lineage else []
+        if noise is None or len(lineage) < 2 or len(later) < MIN_LATER_RUNS:
             return None
-        later = self._later(lineage[-1].program)
         better = [
             past for past in lineage[:-1] if is_demoted(runs[past.program], later, noise, DEMOTION_LEVEL / len(lineage))
         ]
@@ -184,7 +191,8 @@ class Evidence:
         if last.program not in earlier:
             return []
         at = len(earlier) - 1 - earlier[::-1].index(last.program)
-        return [past.number for past in before[at + 1 :]]
+        # What only brought an older program back has nothing of its own to try again.
+        return [past.number for i, past in enumerate(before) if i > at and past.program not in earlier[:i]]
 
     def _keeps(self, champion: Experiment) -> list[Past]:
         """Every keep from the baseline to ``champion``."""
@@ -275,8 +283,9 @@ def _past_of(experiment: Experiment, known: Mapping[int, Past]) -> Past:
         rival_runs=scores_of(rival for rival in experiment.rivals if rival.lent_by is None),
         rivals=[replace(rival, log_tail="") for rival in experiment.rivals if rival.lent_by is None],
         pairs=pairs_of(experiment),
+        seeds=frozenset(trial.seed for trial in experiment.trials[1:]),
         kept=experiment.decision is Decision.KEEP,
-        judged=experiment.decision is not None,
+        judged=experiment.decision is not None or experiment.phase is Phase.QUARANTINED,
     )
 
 

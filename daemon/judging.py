@@ -28,6 +28,7 @@ from daemon.ledger import Ledger, Quarantined
 from daemon.model import Experiment, TrialResult
 from daemon.sections import DecideSettings
 
+NEEDED_GAINS = 3  # clear ones, before a lab knows what is usual
 EQUAL_SIGMAS = 2.0  # an equal score cannot be shown more closely by a few runs
 ANY_SCORE = 1e9  # bits per byte; a replicate is audited a second time whatever it scores
 
@@ -51,6 +52,9 @@ class OneLook:
 
     def settled(self, experiment: Experiment) -> bool:  # noqa: ARG002
         return True
+
+    def spent_seeds(self, experiment: Experiment, champion: Experiment) -> frozenset[int]:  # noqa: ARG002
+        return frozenset()
 
     def _to_beat(self, champion: Experiment | None) -> float | None:
         return to_beat(champion, self.ledger.summaries(arena=champion.arena)) if champion else None
@@ -122,7 +126,13 @@ class ByReplicates:
         return self.evidence.lends(champion, seed)
 
     def settled(self, experiment: Experiment) -> bool:
-        return len(experiment.counted) >= self.settle_runs or not experiment.rivals
+        """Once at least on a seed of its own: a champion that fails there could be compared with nothing."""
+        paired = {rival.seed for rival in experiment.rivals}
+        own = sum(trial.seed not in paired for trial in experiment.trials[1:])
+        return len(experiment.trials) - 1 >= self.settle_runs and own >= 1
+
+    def spent_seeds(self, experiment: Experiment, champion: Experiment) -> frozenset[int]:
+        return self.evidence.spent_seeds(_program(experiment), champion.number)
 
     def _affordable(self) -> int:
         spent = self.evidence.spent()
@@ -135,10 +145,12 @@ class ByReplicates:
         )
 
     def _too_good(self, experiment: Experiment) -> Quarantined | None:
-        gain, known = experiment.gain_bpb, self.evidence.replicated_gains()
-        if gain is None or self.approved(_program(experiment)):
+        gain, noise = experiment.gain_bpb, self.evidence.noise(experiment)
+        if gain is None or noise is None or self.approved(_program(experiment)):
             return None
-        if not too_good(gain, known, self.suspicious_factor):
+        # A keep for being simpler, or a small one, is no measure of what is possible here.
+        known = [found for found in self.evidence.replicated_gains() if found > 2 * noise.sigma_bpb]
+        if len(known) < NEEDED_GAINS or not too_good(gain, known, self.suspicious_factor):
             return None
         return Quarantined(
             reason=f"a gain of {gain:.6f} bits per byte over {len(experiment.pairs)} fresh pairs is more than "

@@ -15,14 +15,15 @@ GROWING_LOOKS = 3  # so many gaps in a row, each larger than the one before, are
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holdout:
-    """Looks when a champion is made. ``score`` gives what its sealed model scores there.
+    """Looks when a champion is made. ``score`` gives what its sealed model scores there, None
+    where none was kept.
 
     A look is spent for good: a split that was looked at often enough has become another validation set.
     """
 
     ledger: Ledger
     looks: int
-    score: Callable[[Experiment], Looked]
+    score: Callable[[Experiment], Looked | None]
     observers: Observers
 
     def kept(self, experiment: Experiment) -> None:
@@ -37,10 +38,12 @@ class Holdout:
             return
         try:
             looked = self.score(experiment)
+            if looked is None:
+                return
+            self.ledger.add(experiment, looked)
         except (OurFault, UserError) as error:
             self.observers.notify(FaultSeen(message=f"no look at the holdout: {error}", retry_seconds=None))
             return
-        self.ledger.add(experiment, looked)
         self._tell(experiment.number, looked, taken)
 
     def _tell(self, number: int, looked: Looked, before: list[Look]) -> None:

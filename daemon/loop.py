@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, repeat
 
 from daemon.ahead import Next
+from daemon.approval import SUBMITTER
 from daemon.decide import outcome_of
+from daemon.demotion import PROPOSER
 from daemon.ledger import Committed, Interrupted, Ledger, Quarantined
 from daemon.model import Arena, Decision, Experiment, OurFault, Outcome, Patch, Proposal, UserError
 from daemon.observe import (
@@ -62,10 +63,10 @@ class Loop:
         decided = 0
         while not self.steering.stops():
             try:
-                champion = self._patiently(self.champion_or_baseline)
+                self._patiently(self.champion_or_baseline)
                 if decided >= min(experiments, stop_after() or experiments) or self.steering.stops():
                     break
-                self._patiently(partial(self.step, champion))
+                self._patiently(self._step_on)
                 decided += 1
             except CapReached as cap:
                 self.observers.notify(Paused(reason=str(cap)))
@@ -95,10 +96,10 @@ class Loop:
                 decided, brief = 0, self.source.program()
             try:
                 if not (why := self._why_wait(decided, stop_after())):
-                    champion = self._patiently(self.champion_or_baseline, forever=True)
+                    self._patiently(self.champion_or_baseline, forever=True)
                     if self.steering.leaves():
                         continue
-                    self._patiently(partial(self.step, champion), forever=True)
+                    self._patiently(self._step_on, forever=True)
                     decided += 1
             except NothingToPropose as nothing:
                 why = str(nothing) or "the proposer has nothing left"
@@ -138,6 +139,10 @@ class Loop:
             )
         return baseline
 
+    def _step_on(self) -> Experiment:
+        """A step on whoever is champion now: after a fault it may be another one than before."""
+        return self.step(self.champion_or_baseline())
+
     def step(self, champion: Experiment) -> Experiment:
         """One experiment, from its proposal to its close.
 
@@ -160,6 +165,8 @@ class Loop:
             else:
                 self.ledger.add(experiment, Interrupted(reason="the process ended while it ran"))
                 interrupted.append(experiment.number)
+        if finished and (champion := self.ledger.champion(self.arena.fingerprint)) is not None:
+            self.kept(champion)
         if finished or interrupted or reaped:
             self.observers.notify(Recovered(finished=finished, interrupted=interrupted, reaped=reaped))
 
@@ -177,7 +184,9 @@ class Loop:
         experiment = self.ledger.add(experiment, proposal)
         self.source.inbox.discard(proposal.ticket)
         base = self.workspace.read(patch.base_commit) if champion else b""  # a baseline replaces nothing
-        tried = tried_on(patch.base_commit, self.ledger.summaries(arena=self.arena.fingerprint))
+        # What a person approved, or what a contradicted keep brings back, is tried for a reason of its own.
+        again = proposal.proposer in (SUBMITTER, PROPOSER)
+        tried = {} if again else tried_on(patch.base_commit, self.ledger.summaries(arena=self.arena.fingerprint))
         submission = Submission(patch=patch.train_py, base=base, files=proposal.files, tried=tried)
         experiment = self.ledger.add(experiment, self.check(submission))
         end: Outcome | Quarantined

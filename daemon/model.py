@@ -266,8 +266,8 @@ class Experiment:
 class Summary:
     """One line about an experiment, cheap to list by the ten thousand. Seconds are sums over its trials.
 
-    ``rivals`` are the champion's trials beside it, ``gain_bpb`` what the pairs say; ``replicate_seconds`` is the part
-    of ``total_seconds`` that went to replicates, the champion's among them.
+    ``rivals`` are the champion's trials run beside it, ``gain_bpb`` what the pairs say, ``replicate_seconds`` what of
+    ``total_seconds`` went to replicates, the champion's among them.
 
     ``patch_sha256`` and ``fingerprint`` are empty for an experiment without a proposal or a verdict on a program.
     ``tokens`` and ``usd`` are what its proposer's provider counted, and charged where the price is known.

@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -229,8 +230,10 @@ class KeepingExecutor:
 
     def run(self, spec: SandboxSpec, listener: Listener) -> TrialResult:
         number = number_of(spec.run_id)
-        if number is None or number in self._models.numbers():
+        if number is None:
             return self._inner.run(spec, listener)
+        with suppress(OSError):
+            self._models.drop(number)  # the last trial's stays: an earlier one may have been lucky, or void
         kept = RunDir(root=spec.runs_dir / spec.run_id).kept
         shutil.rmtree(kept, ignore_errors=True)
         try:

@@ -98,7 +98,7 @@ def _check(target: Branch, line: Sequence[Experiment]) -> None:
 def _gain(line: Sequence[Experiment]) -> float | None:
     """By how much the last is better than the newest baseline below it: only they share an arena for sure."""
     baseline = next(experiment for experiment in reversed(line) if experiment.champion is None)
-    first, last = audited_bpb(baseline.trials), audited_bpb(line[-1].trials)
+    first, last = audited_bpb(baseline.counted), audited_bpb(line[-1].trials)
     return first - last if first is not None and last is not None and baseline is not line[-1] else None
 
 
@@ -118,7 +118,7 @@ def _text(line: Sequence[Experiment], arena: Arena, head: str, title: str) -> st
 
 
 def _line(experiment: Experiment) -> str:
-    bpb = audited_bpb(experiment.trials)
+    bpb = audited_bpb(experiment.counted)
     score = f"{bpb:.6f}" if bpb is not None else "no score"
     text = clean(experiment.hypothesis, MAX_SUBJECT_CHARACTERS)
     return f"  #{experiment.number}  {score}  {experiment.arena}  {text}"

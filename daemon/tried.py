@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from daemon.model import Decision, Summary
+from daemon.model import Decision, Phase, Summary
 from policies.interface import Tried
 
 
@@ -12,9 +12,11 @@ def tried_on(base_commit: str, rows: Iterable[Summary]) -> dict[str, Tried]:
     """The programs that were run and decided against this base, by fingerprint, with their first outcome."""
     found: dict[str, Tried] = {}
     for row in rows:
-        ran = row.decision is not None and row.decision is not Decision.REFUSED
+        withheld = row.phase is Phase.QUARANTINED
+        ran = withheld or (row.decision is not None and row.decision is not Decision.REFUSED)
         if ran and row.fingerprint and row.base_commit == base_commit:
-            found.setdefault(row.fingerprint, Tried(experiment=row.number, outcome=str(row.decision)))
+            outcome = "withheld" if withheld else str(row.decision)
+            found.setdefault(row.fingerprint, Tried(experiment=row.number, outcome=outcome))
     return found
 
 

@@ -38,6 +38,10 @@ class Judge(Protocol):
         """What the champion did on this seed since it was kept, where it was run on it."""
         ...
 
+    def spent_seeds(self, experiment: Experiment, champion: Experiment) -> frozenset[int]:
+        """Seeds that tell nothing new: this very program was judged by them before, or the champion fails on them."""
+        ...
+
     def settled(self, experiment: Experiment) -> bool:
         """Whether what is kept has been run often enough for its score to be told."""
         ...
@@ -109,16 +113,20 @@ class Trying:
     def _pairs(self, experiment: Experiment, champion: Experiment, pairs: int) -> tuple[Experiment, Outcome | None]:
         """Candidate and champion on so many fresh seeds; an outcome where that already decides."""
         for _ in range(pairs):
-            pair = len(experiment.trials) - 1
-            seed = fresh_seed(self.train_seed, champion.number, pair)
+            seed = self._pair_seed(experiment, champion)
             # In turn, so that a host that slowly warms up or fills up favours neither.
-            for run in (self._own, self._rival) if pair % 2 == 0 else (self._rival, self._own):
+            for run in (self._own, self._rival) if len(experiment.trials) % 2 else (self._rival, self._own):
                 experiment = run(experiment, champion, seed)
                 if (trial := experiment.trials[-1]).status is not TrialStatus.OK:
                     return experiment, outcome_of(trial)
             if end := _no_rival(experiment):
                 return experiment, end
         return experiment, None
+
+    def _pair_seed(self, experiment: Experiment, champion: Experiment) -> int:
+        spent = self.judge.spent_seeds(experiment, champion) | {trial.seed for trial in experiment.trials[1:]}
+        seeds = (fresh_seed(self.train_seed, champion.number, pair) for pair in range(SEEDS_OF_ONE))
+        return next((seed for seed in seeds if seed not in spent), fresh_seed(self.train_seed, champion.number, 0))
 
     def _seed(self, experiment: Experiment) -> int:
         """All candidates are looked at on one seed; a baseline is run on those that it is compared by as champion."""

@@ -21,6 +21,7 @@ from sandbox.interface import Cancelled, SandboxSpec
 POLL_SECONDS = 0.5
 LAST_LOOK_SECONDS = 10.0
 REMEMBERED_TRIALS = 20
+FORGET_AFTER = 3  # disturbed trials in a row
 NEEDED_TRIALS = 3  # before what is usual is known
 MIB = 2**20
 
@@ -51,6 +52,7 @@ class Watched:
         self._observers, self._steering = observers, steering
         self._gpu_clocks: deque[float] = deque(maxlen=REMEMBERED_TRIALS)
         self._core_clocks: deque[float] = deque(maxlen=REMEMBERED_TRIALS)
+        self._in_a_row = 0
         self.last: Watch | None = None
 
     def run(self, spec: SandboxSpec, listener: Listener) -> TrialResult:
@@ -66,6 +68,12 @@ class Watched:
         self.last = self._judge(spec, list(recorder.looks), result.status is TrialStatus.OK)
         if recorder.hangs:
             self.last = replace(self.last, reason="the machine could not be watched: its driver does not answer")
+        self._in_a_row = 0 if self.last.reason is None else self._in_a_row + 1
+        if (
+            self._in_a_row >= FORGET_AFTER
+        ):  # what lasts is the new usual: a power limit that was lowered, another governor
+            self._gpu_clocks.clear()
+            self._core_clocks.clear()
         if self.last.reason is not None:
             if self._settings.disturbed == "void":
                 raise NotComparable(self.last.reason)

@@ -71,7 +71,7 @@ def to_beat(champion: Experiment, rows: Iterable[Summary]) -> float:
     for row in rows:
         if row.decision is Decision.KEEP and row.val_bpb is not None and row.number < champion.number:
             earlier = [row.val_bpb] if row.champion is None else [*earlier, row.val_bpb]
-    own = audited_bpb(champion.trials)
+    own = audited_bpb(champion.counted)
     if own is None or champion.champion is None:
         return math.nan if own is None else own
     return min([own, *earlier])

@@ -55,7 +55,7 @@ def summarise(experiment: Experiment) -> Summary:
         lesson=clean(experiment.lesson, MAX_LESSON_CHARACTERS) if experiment.lesson else "",
         tokens=sum(usage.tokens for usage in experiment.usages),
         usd=_total(usage.usd or 0.0 for usage in experiment.usages),
-        rivals=len(experiment.rivals),
+        rivals=sum(rival.lent_by is None for rival in experiment.rivals),
         gain_bpb=_finite(experiment.gain_bpb),
         replicate_seconds=_total(trial.total_seconds for trial in again),
     )

@@ -68,7 +68,7 @@ def numbers(context: Context, experiment: Experiment) -> str:
 
 def _sigma(history: Sequence[Experiment]) -> float | None:
     """Of one run, from all experiments that were run more than once; None where there are too few."""
-    runs = [[t.val_bpb for t in e.trials if t.val_bpb is not None] for e in history]
+    runs = [[t.val_bpb for t in e.counted if t.val_bpb is not None] for e in history]
     repeated = [scores for scores in runs if len(scores) > 1]
     freedom = sum(len(scores) - 1 for scores in repeated)
     if freedom < 2:

@@ -14,7 +14,7 @@ from test_loop import ARENA, BASELINE, Bench, Script, bench, file_scoring, ledge
 from daemon.approval import approve, approved
 from daemon.decide import Control, Noise, Replicated, Simpler
 from daemon.demotion import PROPOSER, Corrections
-from daemon.evidence import Evidence, NoiseTeller
+from daemon.evidence import Contradiction, Evidence, NoiseTeller
 from daemon.judging import ANY_SCORE, Allowance, ByReplicates
 from daemon.ledger import Ledger, Looked
 from daemon.looking import GROWS, Holdout, grows
@@ -278,30 +278,71 @@ class Given:
         return self.proposal
 
 
+USUAL = [file_scoring(1.9), file_scoring(1.8), file_scoring(1.7)]  # three clear keeps: what is possible here
+MIRACLE = file_scoring(0.7, "miracle")
+
+
 def test_too_good_waits_for_a_person(bench: Bench, ledger: Ledger) -> None:
-    files = [file_scoring(1.9), file_scoring(0.9, "miracle"), file_scoring(1.89, "other")]
-    done = night(bench, ledger, files, suspicious_factor=3.0)
-    withheld = done[2]
+    done = night(bench, ledger, [*USUAL, MIRACLE, file_scoring(1.69, "other")], suspicious_factor=3.0)
+    withheld = done[4]
     assert (withheld.phase, withheld.decision) == (Phase.QUARANTINED, None)
     assert "more than 3 times the largest" in withheld.events[-1]
     assert withheld.rivals  # it was replicated before anybody is bothered
-    assert [e.experiment.number for e in bench.events if isinstance(e, Withheld)] == [2]
-    assert done[3].champion == 1  # the loop went on from the old champion
+    assert [e.experiment.number for e in bench.events if isinstance(e, Withheld)] == [4]
+    assert done[5].champion == 3  # the loop went on from the old champion
     assert ledger.unfinished() == []
     ledger.verify()
 
 
-def test_what_a_person_approved_is_tested_again_and_kept(bench: Bench, ledger: Ledger) -> None:
-    night(bench, ledger, [file_scoring(1.9), file_scoring(0.9, "miracle")], suspicious_factor=3.0)
+def test_before_anything_is_usual_nothing_is_too_good(bench: Bench, ledger: Ledger) -> None:
+    done = night(bench, ledger, [file_scoring(1.97), file_scoring(1.5)], suspicious_factor=1.0)
+    assert [e.decision for e in done[1:]][-1] is Decision.KEEP
+
+
+def test_what_a_person_approved_is_tested_again_on_other_seeds_and_kept(bench: Bench, ledger: Ledger) -> None:
+    withheld = night(bench, ledger, [*USUAL, MIRACLE], suspicious_factor=3.0)[4]
     state = bench.lab / ".autoresearch"
     with pytest.raises(UserError, match="experiment 1 is closed, not withheld"):
         approve(state, ledger, bench.inbox, 1, "ada")
-    ticket = approve(state, ledger, bench.inbox, 2, "ada\x1b[31m")
+    ticket = approve(state, ledger, bench.inbox, 4, "ada\x1b[31m")
     done = night(bench, ledger, [], suspicious_factor=3.0)[-1]
     assert done.decision is Decision.KEEP
-    assert done.hypothesis.startswith("#2, approved by ada")
+    assert done.hypothesis.startswith("#4, approved by ada")
     assert ledger.ticket(ticket) == done.number
+    judged = [{rival.seed for rival in experiment.rivals} for experiment in (withheld, done)]
+    assert judged[0] and judged[1] and not judged[0] & judged[1]
     assert not approved(state)("../../etc/passwd")
+
+
+def test_after_a_fault_that_hid_a_keep_the_next_step_stands_on_it(bench: Bench, ledger: Ledger) -> None:
+    """Git failed once, after the decision: recovery finishes the keep, and nobody works on the old champion."""
+    failing, inner = [True], bench.workspace.advance
+
+    def advance(commit: str, tip: str) -> None:
+        if "1.9" in bench.workspace.read(commit).decode() and failing:
+            failing.clear()
+            raise OurFault("the disk is full for a moment")
+        inner(commit, tip)
+
+    bench.workspace.advance = advance  # type: ignore[method-assign]
+    bench.loop(ledger, [file_scoring(1.9), file_scoring(1.8), file_scoring(1.7)]).run(3)
+    assert [(row.decision, row.champion) for row in ledger.summaries()] == [
+        (Decision.KEEP, None), (Decision.KEEP, 0), (Decision.KEEP, 1), (Decision.KEEP, 2),
+    ]  # fmt: skip
+    assert bench.workspace.read(bench.workspace.tip()) == file_scoring(1.7)
+
+
+def test_an_ancestor_that_a_proposer_tried_in_vain_can_still_come_back(bench: Bench, ledger: Ledger) -> None:
+    class Contradicting(Evidence):
+        def contradiction(self, champion: Experiment) -> Contradiction | None:
+            return Contradiction(champion=champion.number, ancestor=0, loss_bpb=0.1, runs=3)
+
+    bench.loop(ledger, [file_scoring(1.9), BASELINE]).run(2)
+    assert [row.decision for row in ledger.summaries()] == [Decision.KEEP, Decision.KEEP, Decision.DISCARD]
+    champion = ledger.champion(ARENA.fingerprint)
+    assert champion is not None
+    back = Corrections(ledger=ledger, evidence=Contradicting(ledger, ARENA.fingerprint)).next(champion)
+    assert back is not None and back.patch.train_py == BASELINE
 
 
 def test_the_noise_is_told_after_every_experiment(bench: Bench, ledger: Ledger) -> None:
