@@ -54,12 +54,9 @@ class JournalObserver:
             case FaultSeen():
                 facts = {"message": clean(event.message, 500), "retry_seconds": event.retry_seconds}
             case Recovered():
-                facts = {
-                    "finished": list(event.finished),
-                    "interrupted": list(event.interrupted),
-                    "reaped": len(event.reaped),
-                }
-            case Paused() | ProgramRefused():
+                facts = {"finished": list(event.finished), "interrupted": list(event.interrupted)}
+                facts["reaped"] = len(event.reaped)
+            case Paused() | ProgramRefused() | Disturbed() | TrialVoided():
                 facts = {"reason": clean(event.reason, 500)}
             case ProgramChanged():
                 facts = {"sha256": event.sha256}
@@ -68,16 +65,11 @@ class JournalObserver:
                 facts = {"reason": clean(event.reason, 500), "ahead": event.ahead}
             case SlotTaken():
                 facts = {"seconds": event.seconds}
-            case Disturbed():
-                facts = {"reason": clean(event.reason, 500)}
             case TrialEnded():
                 trial = event.result
                 facts = {"status": trial.status, "val_bpb": trial.val_bpb, "seconds": trial.total_seconds}
-            case TrialVoided():
-                facts = {"reason": clean(event.reason, 500)}
             case Withheld():
-                held = event.experiment
-                facts = {"withheld": held.number, "val_bpb": held.val_bpb, "gain_bpb": held.gain_bpb}
+                facts = {"withheld": event.experiment.number, "gain_bpb": event.experiment.gain_bpb}
             case Notice():
                 facts = {"message": clean(event.message, 500)}
             case NoiseKnown():

@@ -15,6 +15,7 @@ from daemon.observe import Disturbed, Observers, SlotAwaited, SlotTaken
 from daemon.sections import TelemetrySettings
 from daemon.steering import Steering
 from daemon.telemetry import Look, Norms, Telescope, busy, comparable, median_rate
+from daemon.text import clean
 from daemon.trial import Executor, Listener, NotComparable
 from sandbox.interface import Cancelled, SandboxSpec
 
@@ -76,8 +77,8 @@ class Watched:
             self._core_clocks.clear()
         if self.last.reason is not None:
             if self._settings.disturbed == "void":
-                raise NotComparable(self.last.reason)
-            self._observers.notify(Disturbed(number=self._steering.number, reason=self.last.reason))
+                raise NotComparable(clean(self.last.reason, 300))
+            self._observers.notify(Disturbed(number=self._steering.number, reason=clean(self.last.reason, 300)))
         return result
 
     def norms(self, cores: int) -> Norms:

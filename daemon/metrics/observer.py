@@ -83,14 +83,6 @@ class MetricsObserver:
             case TrialVoided():
                 self._enter(LoopPhase.IDLE)
                 self._catalog.trials.voids.inc()
-            case Withheld():
-                self._catalog.trials.withheld.inc()
-                self._spend(event.experiment)
-            case HoldoutSeen():
-                self._catalog.scores.holdout_gap.set(event.holdout_bpb - event.val_bpb)
-                self._catalog.scores.looks_left.set(event.left)
-            case NoiseKnown():
-                self._catalog.scores.sigma.set(event.sigma_bpb)
             case ExperimentClosed():
                 self._enter(LoopPhase.IDLE)
                 self._closed(event.experiment)
@@ -112,6 +104,20 @@ class MetricsObserver:
                 self._catalog.run.program.info({"sha256": event.sha256})
             case ProgramRefused():
                 self._catalog.run.reloads.labels(Reload.REFUSED.value).inc()
+            case _:
+                self._believe(event)
+
+    def _believe(self, event: Event) -> None:
+        """What says how far the scores can be trusted."""
+        match event:
+            case Withheld():
+                self._catalog.trials.withheld.inc()
+                self._spend(event.experiment)
+            case HoldoutSeen():
+                self._catalog.scores.holdout_gap.set(event.holdout_bpb - event.val_bpb)
+                self._catalog.scores.looks_left.set(event.left)
+            case NoiseKnown():
+                self._catalog.scores.sigma.set(event.sigma_bpb)
             case _:
                 pass
 

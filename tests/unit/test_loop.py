@@ -164,6 +164,7 @@ class Bench:
                 startup_margin_seconds=1.0,
                 observers=observers or Observers([self]),
                 steering=self.steering,
+                replicates=judge is not None,
             ),
             observers=observers or Observers([self]),
             steering=self.steering,
@@ -359,9 +360,9 @@ class Twice:
 def test_a_rule_that_asks_for_replicates_gets_them_on_other_seeds(bench: Bench, ledger: Ledger) -> None:
     bench.loop(ledger, [file_scoring(1.9)], rule=Twice()).run(1)
     done = ledger.get(1)
-    assert [trial.seed for trial in done.trials] == [7, 2007, 2008]
-    assert [(rival.of, rival.seed, rival.val_bpb) for rival in done.rivals] == [(0, 2007, 2.0), (0, 2008, 2.0)]
-    assert [spec.seed for spec in bench.sandbox.asked] == [7, 7, 2007, 2007, 2008, 2008]
+    assert [trial.seed for trial in done.trials] == [7, 1007, 1008]
+    assert [(rival.of, rival.seed, rival.val_bpb) for rival in done.rivals] == [(0, 1007, 2.0), (0, 1008, 2.0)]
+    assert [spec.seed for spec in bench.sandbox.asked] == [7, 7, 1007, 1007, 1008, 1008]
     assert [spec.train_py == BASELINE for spec in bench.sandbox.asked] == [True, False, False, True, True, False]
     assert done.outcome.reason.startswith("sure after 3")  # type: ignore[union-attr]
     assert done.gain_bpb == pytest.approx(0.1)

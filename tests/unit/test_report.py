@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 from nights import Night, a_lab, a_night, arena_of
-from values import summary
+from values import ALLOWED, PROPOSAL, summary
 
 from daemon.cli import watching
 from daemon.lab import Lab
-from daemon.ledger import Abandoned, Interrupted, Ledger, TrialStarted
+from daemon.ledger import Abandoned, Interrupted, Ledger, TrialStarted, Voided
 from daemon.model import Decision, Outcome, Patch, Proposal, Usage, UserError
 from daemon.report import words
 from daemon.report.changes import MAX_LINES, change_of
@@ -154,9 +154,10 @@ def test_voids_and_what_was_given_up_are_told(clocked: tuple[Night, list[datetim
     for value in (Interrupted(reason="the host was stalled 3.2 s, so the run is void"), Abandoned(reason="skipped")):
         tip = night.lab.workspace.tip()
         opened = night.ledger.open(arena=night.arena, base_commit=tip, champion=0, program="p")
-        night.ledger.add(opened, value)
+        for step in (PROPOSAL, ALLOWED, TrialStarted(seed=1), Voided(reason="a stranger on the GPU"), value):
+            opened = night.ledger.add(opened, step)
     found = gather(night.lab, "all", at[0]).reliability
-    assert (found.voided, found.abandoned) == (1, 1)
+    assert (found.voided, found.abandoned) == (2, 1)
     assert found.interrupted[0].what == "the host was stalled … s, so the run is void"
 
 

@@ -32,7 +32,7 @@ MEMBER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from daemon import control, handing_in, output
+from daemon import control, handing_in, status
 from daemon.lab import Lab
 from daemon.model import UserError
 from rich.console import Console

@@ -20,7 +20,7 @@ from daemon.sections import TelemetrySettings
 from daemon.steering import Steering, When
 from daemon.telemetry import GpuLook, HostLook, Look, Norms, Scripted, comparable
 from daemon.telemetry_host import HostScope
-from daemon.trial import Listener
+from daemon.trial import Listener, NotComparable
 from daemon.watched import Watched
 from sandbox.interface import Cancelled, SandboxSpec
 
@@ -142,7 +142,7 @@ def watched(
     looks: list[Look], trial: Trial | None = None, **settings: object
 ) -> tuple[Watched, Told, Steering, Callable[[], TrialResult]]:
     told, steering = Told(), Steering()
-    options = TelemetrySettings(every_seconds=0.1, **settings)
+    options = TelemetrySettings(**{"every_seconds": 0.1, "disturbed": "tell", **settings})
     scope = Scripted(looks=looks)
     watch = Watched(trial or Trial(), lambda _spec: scope, options, Observers([told]), steering)
     return watch, told, steering, lambda: watch.run(a_spec(), Listener(cancel=steering.stops_now))
@@ -154,6 +154,13 @@ def test_a_trial_that_was_disturbed_is_told_and_its_result_is_given_back() -> No
     assert watch.last is not None and watch.last.run_id == "00007-0"
     assert "slept" in str(watch.last.reason)
     assert [type(event) for event in told.events] == [Disturbed]
+
+
+def test_where_it_is_asked_for_such_a_trial_does_not_count() -> None:
+    _, told, _, run = watched([at(0), at(1), at(2, boot=500.0)], disturbed="void")
+    with pytest.raises(NotComparable, match="slept"):
+        run()
+    assert told.events == []
 
 
 def test_what_is_usual_is_learnt_from_trials_that_went_well_and_from_no_others() -> None:
@@ -222,7 +229,8 @@ def test_a_driver_that_hangs_stops_no_trial(monkeypatch: pytest.MonkeyPatch) -> 
             return super().look()
 
     told = Told()
-    watch = Watched(Trial(), lambda _spec: Hanging(looks=[at(0)]), TelemetrySettings(), Observers([told]), Steering())
+    settings = TelemetrySettings(disturbed="tell")
+    watch = Watched(Trial(), lambda _spec: Hanging(looks=[at(0)]), settings, Observers([told]), Steering())
     assert watch.run(a_spec(), Listener()).status is TrialStatus.OK
     assert watch.last is not None and "could not be watched" in str(watch.last.reason)
 
