@@ -11,7 +11,7 @@ for script in bench/*.py; do
     python=.venv/bin/python
     arguments=()
     case $script in
-        */common.py | */fixed_steps.py) continue ;;
+        */common.py | */fixed_steps.py | */soak.py) continue ;; # make soak runs the last
         */proposers.py) arguments=(--seeds 5 --proposals 12 --cores 0,1) ;;
         */baseline.py) arguments=(--python .venv-train/bin/python --cores 0) ;;
         */referee.py) python=.venv-train/bin/python ;;
