@@ -204,6 +204,8 @@ def search(method: str, seed: int, trainer: Trainer, train_py: bytes, proposals:
 
 def difference(values: Sequence[float], reference: Sequence[float]) -> str:
     """Mean of the one less mean of the other, with its standard error."""
+    if any(map(math.isnan, (*values, *reference))):
+        return "not run"
     if len(values) < 2:
         return f"{statistics.mean(values) - statistics.mean(reference):+.4f}        "
     error = math.sqrt(sum(statistics.variance(v) / len(v) for v in (values, reference)))
@@ -211,6 +213,8 @@ def difference(values: Sequence[float], reference: Sequence[float]) -> str:
 
 
 def spread(values: Sequence[float]) -> str:
+    if any(map(math.isnan, values)):
+        return "not run"
     return f"{statistics.mean(values):.4f} ± {statistics.stdev(values) if len(values) > 1 else math.nan:.4f}"
 
 
