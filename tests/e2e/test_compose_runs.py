@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from specs import REPOSITORY
 from test_compose import compose_tool
-from test_research_loop import GREEDY, REPLICATED, autoresearch, git
+from test_research_loop import autoresearch, shortened
 
 from daemon.allowing import write
 from sandbox.docker_engine import Engine
@@ -44,10 +44,7 @@ for path in ("/run/autoresearch/x", "/opt/x", "/etc/x"):
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("compose") / "lab"
     autoresearch("init", directory, "--profile", "cpu", "--tag", "night")
-    settings = directory / "lab.toml"
-    text = settings.read_text().replace("train_seconds = 20.0", "train_seconds = 4.0")
-    settings.write_text(text.replace(REPLICATED, GREEDY))
-    git(directory, "commit", "-qam", "four seconds")
+    shortened(directory, 4.0, rule='"greedy"')
     autoresearch("prepare", "--sample", "--lab", directory)
     return directory
 

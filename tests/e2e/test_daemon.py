@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_research_loop import AUTORESEARCH, GREEDY, REPLICATED, autoresearch, git, status
+from test_research_loop import AUTORESEARCH, autoresearch, shortened, status
 
 from daemon.control import ask
 
@@ -23,10 +23,7 @@ PATIENCE_SECONDS = 240.0  # the first start tries the sandbox from inside
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("daemon") / "lab"
     autoresearch("init", directory, "--profile", "cpu", "--tag", "night")
-    settings = directory / "lab.toml"
-    text = settings.read_text().replace("train_seconds = 20.0", "train_seconds = 3.0")
-    settings.write_text(text.replace(REPLICATED, GREEDY))
-    git(directory, "commit", "-qam", "three seconds")
+    shortened(directory, 3.0, rule='"greedy"')
     autoresearch("prepare", "--sample", "--lab", directory)
     return directory
 

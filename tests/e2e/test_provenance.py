@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from test_research_loop import GREEDY, REPLICATED, autoresearch, git
+from test_research_loop import autoresearch, git, shortened
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +17,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A baseline and one experiment; the seconds are few, everything else is as it ships."""
     directory = tmp_path_factory.mktemp("provenance") / "lab"
     autoresearch("init", directory, "--profile", "cpu", "--tag", "night")
-    settings = directory / "lab.toml"
-    text = settings.read_text().replace("train_seconds = 20.0", "train_seconds = 4.0").replace(REPLICATED, GREEDY)
-    settings.write_text(text.replace("startup_seconds = 60.0", "startup_seconds = 240.0"))
-    git(directory, "commit", "-qam", "four seconds")
+    shortened(directory, 4.0, rule='"greedy"', startup_seconds="240.0")
     autoresearch("prepare", "--sample", "--lab", directory)
     autoresearch("run", "--experiments", "1", "--lab", directory)
     return directory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,19 @@ from pathlib import Path
 import pytest
 
 AUTORESEARCH = [str(Path(sys.executable).with_name("autoresearch"))]
-REPLICATED, GREEDY = 'rule = "replicated"', 'rule = "greedy"'  # one run decides: for tests of something else
+
+
+def shortened(lab: Path, train_seconds: float, **changes: str) -> None:
+    """Fewer seconds, a lighter audit and one look at the holdout; ``changes`` are further settings, as they are written."""
+    text = (lab / "lab.toml").read_text()
+    few = {"train_seconds": str(train_seconds), "audit_rows": "40", "confirm_rows": "100", "looks": "1"}
+    for name, value in (few | changes).items():
+        text, count = re.subn(rf"(?m)^{name} = [^#\n]*", f"{name} = {value}  ", text)
+        assert count == 1, name
+    (lab / "lab.toml").write_text(text)
+    git(lab, "commit", "-qam", "shortened")
+
+
 API_KEY = "sk-canary-" + "Zq7f" * 12  # every command of these tests is given one, and it must turn up nowhere
 
 
@@ -40,10 +53,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lab with a baseline and two experiments; the seconds are few, everything else is as it ships."""
     directory = tmp_path_factory.mktemp("e2e") / "lab"
     autoresearch("init", directory, "--profile", "cpu", "--tag", "night")
-    settings = directory / "lab.toml"
-    text = settings.read_text().replace("train_seconds = 20.0", "train_seconds = 4.0")
-    settings.write_text(text.replace("baseline_runs = 3", "baseline_runs = 2"))
-    git(directory, "commit", "-qam", "four seconds, two seeds")
+    shortened(directory, 4.0, baseline_runs="2", looks="25")
     autoresearch("prepare", "--sample", "--lab", directory)
     done = autoresearch("run", "--experiments", "2", "--lab", directory)
     assert done.stdout.count("#") >= 3, done.stdout
