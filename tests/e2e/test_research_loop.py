@@ -17,7 +17,7 @@ AUTORESEARCH = [str(Path(sys.executable).with_name("autoresearch"))]
 
 
 def shortened(lab: Path, train_seconds: float, **changes: str) -> None:
-    """Fewer seconds, a lighter audit and one look at the holdout; ``changes`` are further settings, as they are written."""
+    """Fewer seconds, a lighter audit, one look at the holdout; ``changes`` are further settings as they are written."""
     text = (lab / "lab.toml").read_text()
     few = {"train_seconds": str(train_seconds), "audit_rows": "40", "confirm_rows": "100", "looks": "1"}
     for name, value in (few | changes).items():
