@@ -52,7 +52,7 @@ def test_it_stands_alone_and_fits(browser: Browser, file: Path, width: int, sche
     page.on("request", lambda request: asked.append(request.url))
     page.goto(file.as_uri())
     assert (said, asked) == ([], [file.as_uri()])
-    assert page.title().startswith("lab: 2.0000 → 1.7010")
+    assert page.title().startswith("lab: 2.0000 → 1.7015")
     assert page.locator("script, img, iframe, object, link").count() == 0
     assert page.locator("svg circle.kept").count() == 4 + 1, "and the legend's"
     assert page.get_by_text('document.title="owned"').count() >= 1

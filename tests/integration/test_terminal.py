@@ -285,7 +285,7 @@ def verbs(words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
 
 
 # They work rather than show, or print what has a form of its own.
-WITHOUT_JSON = {("init",), ("prepare",), ("run",), ("daemon",), ("mcp",), ("allow",), ("image", "build")}
+WITHOUT_JSON = {("init",), ("prepare",), ("run",), ("daemon",), ("mcp",), ("allow",), ("image", "build"), ("page",)}
 
 
 def test_every_verb_that_shows_something_has_json() -> None:
