@@ -21,8 +21,8 @@ from specs import REPOSITORY
 from test_page_parts import answers, free_port, wait_until
 
 from daemon.ledger import Ledger
-from daemon.live import FILE, Claim, LiveFile
-from daemon.observe import PhaseEntered
+from daemon.live import FILE, LiveFile
+from daemon.observe import Claimed, PhaseEntered
 from daemon.web.settings import to_json
 
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
@@ -160,21 +160,21 @@ def test_hostile_text_stays_text(browser: Browser, evil: str, view: str) -> None
 
 
 def test_the_present_moves_by_itself(browser: Browser, lab: Path, place: str) -> None:
-    claim = [Claim(step=100, loss=3.5, tokens_per_second=400_000.0)]
-    file = LiveFile(lab / FILE, claimed=lambda: claim[0])
+    file = LiveFile(lab / FILE)
     try:
         with visiting(browser) as visit:
             page = visit.page
             page.goto(place)
             expect(page.locator("#state .phase")).to_have_text("No run is on.")
             file.notify(PhaseEntered(number=96, phase="training", seconds=300.0, hypothesis=HYPOTHESIS))
+            file.notify(Claimed(number=96, step=100, loss=3.5, tokens_per_second=400_000.0))
             file.look()
             expect(page.locator("#state .phase")).to_contain_text("Training")
             expect(page.locator("#state .hypothesis")).to_have_text(HYPOTHESIS)
             expect(page.locator("#beat")).to_contain_text("#96 training")
             before = page.locator("#clock").text_content() or ""
             expect(page.locator("#clock")).not_to_have_text(before)
-            claim[0] = Claim(step=200, loss=3.25, tokens_per_second=410_000.0)
+            file.notify(Claimed(number=96, step=200, loss=3.25, tokens_per_second=410_000.0))
             file.look()
             expect(page.locator(".claims")).to_contain_text("3.2500")
             assert violations(page) == []
