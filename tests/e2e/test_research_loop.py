@@ -20,6 +20,7 @@ def shortened(lab: Path, train_seconds: float, **changes: str) -> None:
     """Fewer seconds, a lighter audit, one look at the holdout; ``changes`` are further settings as they are written."""
     text = (lab / "lab.toml").read_text()
     few = {"train_seconds": str(train_seconds), "audit_rows": "40", "confirm_rows": "100", "looks": "1"}
+    few["startup_margin_seconds"] = "40.0"  # a busy machine is slow to start, and four seconds are soon charged away
     for name, value in (few | changes).items():
         text, count = re.subn(rf"(?m)^{name} = [^#\n]*", f"{name} = {value}  ", text)
         assert count == 1, name
@@ -96,7 +97,7 @@ def test_results_tsv_has_the_five_columns(lab: Path) -> None:
 
 
 def test_show_diff_and_plot(lab: Path) -> None:
-    shown = autoresearch("show", "1", "--lab", lab).stdout
+    shown = autoresearch("show", "0", "--lab", lab).stdout
     assert "audit:" in shown
     assert "start-up" in shown
     change = autoresearch("diff", "1", "--lab", lab).stdout
