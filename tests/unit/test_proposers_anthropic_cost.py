@@ -120,7 +120,8 @@ def test_a_lesson_is_one_short_request(server: MessagesServer) -> None:
     assert isinstance(asked, Reflects)
     start = context()
     replicated = [closed(n, TRAIN_PY, 1.5) for n in (1, 2)]
-    replicated = [replace(e, trials=(e.trials[0], closed(0, b"", 1.52).trials[0])) for e in replicated]
+    first, other = closed(0, b"", 1.1).trials[0], closed(0, b"", 1.52).trials[0]
+    replicated = [replace(e, trials=(first, e.trials[0], other)) for e in replicated]  # the lucky first does not count
     done = closed(5, b"LR = 2\n", 1.47)
     done = replace(done, trials=(replace(done.trials[0], log_tail="step 1\n" * 2000 + "the end of the log"),))
     lesson = asked.reflect(replace(start, history=[*start.history, *replicated]), done)
