@@ -18,7 +18,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 
-from night_lab import Night, check, decided, make_lab
+from night_lab import Night, Tally, check, decided, make_lab
 from tiny_image import tiny_image
 
 from daemon.lab import Lab
@@ -73,7 +73,7 @@ def points(sandbox: str) -> list[str]:
     return [point for point in reached if sandbox == "docker" or point not in OF_THE_ENGINE]
 
 
-def crash_at(where: Where, point: str, repeat: int) -> None:
+def crash_at(where: Where, point: str, repeat: int) -> Tally:
     """Bring the daemon to ``point``, where it ends itself; start it again, let it decide something, stop it; look.
 
     The count varies, so that the place is met in the first experiment after a start, and in later ones.
@@ -91,7 +91,7 @@ def crash_at(where: Where, point: str, repeat: int) -> None:
         Night(lab, {**environment, "NIGHT_SLEEP": LONG}, point).killed()
     else:
         Night(lab, environment, f"{point}:{1 + repeat % 3}").killed()
-    _recovers(where)
+    return _recovers(where)
 
 
 def _by_a_person(where: Where, point: str) -> None:
@@ -120,13 +120,13 @@ def _patch(lab: Lab) -> bytes:
     return lab.read("train.py") + f"HANDED_IN = {time.time_ns()}\n".encode()
 
 
-def _recovers(where: Where) -> None:
+def _recovers(where: Where) -> Tally:
     night = Night(where.lab, where.environment)
     try:
         before = decided(where.lab)
         night.until(lambda: decided(where.lab) > before, "experiment after the crash")
         night.stop()
-        check(where.lab, where.engine)
+        return check(where.lab, where.engine)
     finally:
         night.kill()
 

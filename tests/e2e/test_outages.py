@@ -38,9 +38,11 @@ class AtWork:
     def lab(self) -> Lab:
         return self.where.lab
 
-    def goes_on(self) -> None:
+    def goes_on(self) -> bool:
+        """By itself, and decides experiments again."""
         before = decided(self.lab)
         self.night.until(lambda: decided(self.lab) >= before + 2, "experiments")
+        return self.night.process.poll() is None
 
     def outage(self, words: str) -> None:
         """Wait until it says so, to whoever asks and in its log."""
@@ -88,7 +90,7 @@ def test_an_engine_that_accepts_and_never_answers(at_work: AtWork) -> None:
             at_work.outage("Docker engine")
         finally:
             at_work.door.flowing.set()
-    at_work.goes_on()
+    assert at_work.goes_on()
 
 
 def test_an_image_that_is_deleted(at_work: AtWork) -> None:
@@ -103,7 +105,7 @@ def test_an_image_that_is_deleted(at_work: AtWork) -> None:
         finally:
             engine._api.tag(f"{image}-kept", repository, tag)
             engine._api.remove_image(f"{image}-kept")
-    at_work.goes_on()
+    assert at_work.goes_on()
 
 
 def test_data_that_change_under_us_with_the_same_size(at_work: AtWork) -> None:
@@ -113,7 +115,7 @@ def test_data_that_change_under_us_with_the_same_size(at_work: AtWork) -> None:
         tokens.write_bytes(b"9" + good[1:])
         at_work.outage("has changed since it was prepared")
         tokens.write_bytes(good)
-    at_work.goes_on()
+    assert at_work.goes_on()
 
 
 def test_validation_data_that_cannot_be_read(at_work: AtWork) -> None:
@@ -122,7 +124,7 @@ def test_validation_data_that_cannot_be_read(at_work: AtWork) -> None:
         rows.chmod(0o600)
         at_work.outage("no container can read")
         rows.chmod(0o644)
-    at_work.goes_on()
+    assert at_work.goes_on()
 
 
 def test_a_provider_that_is_down(at_work: AtWork) -> None:
@@ -130,7 +132,7 @@ def test_a_provider_that_is_down(at_work: AtWork) -> None:
         at_work.provider_down.touch()
         at_work.outage("the provider cannot be reached")
         at_work.provider_down.unlink()
-    at_work.goes_on()
+    assert at_work.goes_on()
 
 
 def test_a_suspended_daemon_voids_what_ran_past_its_deadline(at_work: AtWork) -> None:

@@ -31,6 +31,7 @@ def test_without_the_variable_a_place_does_nothing() -> None:
     faultpoints.arm({})
     for name in faultpoints.POINTS:
         faultpoints.reach(name)
+    assert len(set(faultpoints.POINTS)) == len(faultpoints.POINTS)  # and all of them were come by
 
 
 def test_the_variable_is_taken_away_and_a_wrong_one_is_refused() -> None:

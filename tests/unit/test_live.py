@@ -104,6 +104,7 @@ def test_it_goes_with_the_run(path: Path) -> None:
 def test_a_folder_that_is_gone_does_not_stop_the_run(tmp_path: Path) -> None:
     with LiveFile(tmp_path / "none" / live.FILE).keeping() as file:
         file.notify(TRAINING)
+    assert not (tmp_path / "none").exists()
 
 
 GOOD = (

@@ -142,6 +142,7 @@ def test_waiting_feeds_the_watchdog(night: Night) -> None:
     night.wait()
     before = night.beats
     night.until(lambda: night.beats > before + 3, 5.0)
+    assert night.beats > before + 3
     night.steering.stop(When.NOW)
     night.over()
 
